@@ -1,0 +1,1 @@
+//! Builds everything in order, stops it in reverse.

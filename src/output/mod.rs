@@ -1,0 +1,1 @@
+//! The numbered event log of what a job printed.
