@@ -1,0 +1,41 @@
+# The two commands are `make demo` and `make test`; everything else is a part of them.
+# Each target is one script or one cargo command, so that nothing is known only to make.
+
+CARGO ?= cargo
+
+# For the demo. Each recipe is one plain command, which make runs without a shell: on Ctrl-C it then
+# waits until the script has cleaned up.
+export KEEP PORT
+
+.PHONY: help deps build demo test test-vm fmt lint
+
+help:
+	@echo 'make demo      build, start the daemon on 127.0.0.1, run real programs (KEEP=1, PORT=N)'
+	@echo 'make test      the whole suite, with the VM tests'
+	@echo 'make test-vm   only the tests in the Debian VM (systemd, cgroup v2)'
+	@echo 'make build     release build of kiln and kiln-spawner'
+	@echo 'make deps      install the Debian packages that building and testing need'
+	@echo 'make fmt lint  format the code; run clippy as the tests do'
+
+deps:
+	packaging/deps.sh test
+
+build:
+	packaging/deps.sh build
+	$(CARGO) build --release --locked --bins
+
+demo:
+	packaging/demo.sh
+
+test:
+	tests/run.sh
+
+test-vm:
+	packaging/deps.sh test
+	tests/vm/run.sh
+
+fmt:
+	$(CARGO) fmt
+
+lint:
+	$(CARGO) clippy --locked --all-targets -- -D warnings

@@ -1,0 +1,208 @@
+#!/bin/bash
+# Runs as root inside the guest: kiln in a delegated systemd unit, over HTTP; then the privileged
+# tests of the Rust suite, in such a unit too. Every check runs; the exit status is 0 only when all
+# passed. Time limits are multiplied by TEST_TIME_SCALE.
+#
+# In /share: bin/kiln, bin/kiln-spawner, tests/privileged. KILN_BUILT_IN is the folder where the
+# tests expect the two binaries.
+set -uo pipefail
+
+scale=${TEST_TIME_SCALE:-1}
+unit=kiln-vm
+port=8080
+base=http://127.0.0.1:$port
+work=$(mktemp -d /tmp/vm-test.XXXXXX)
+chmod 711 "$work" # the daemon gives up root, and must still reach its data
+passed=0
+failed=0
+
+pass() { passed=$((passed + 1)); echo "ok    $1"; }
+fail() { failed=$((failed + 1)); echo "FAIL  $1"; shift; [ $# = 0 ] || printf '%s\n' "$@" | sed 's/^/      /'; }
+
+# check NAME COMMAND...: passes when the command does; its output is shown when it does not.
+check() {
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then pass "$name"; else fail "$name" "$output"; fi
+}
+
+# within SECONDS COMMAND...: waits for the command to succeed.
+within() {
+  local deadline=$((SECONDS + $1 * scale))
+  shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.1
+  done
+}
+
+# --- what a job leaves, seen from the host
+
+# Neither root's nor the system's, nor the server, which has a user of its own.
+job_processes() {
+  ps -e -o uid=,pid=,comm= |
+    awk -v server="$(systemctl show -P MainPID "$unit")" \
+      '$1 >= 1000 && $1 != 65534 && $2 != server'
+}
+kiln_processes() { ps -e -o pid=,comm= | awk '$2 ~ /^kiln/'; }
+kiln_groups() { find /sys/fs/cgroup -type d -name '*kiln*'; }
+kiln_mounts() { grep -i kiln /proc/1/mountinfo; }
+net_namespaces() { lsns -n -r -t net -o NS | sort; }
+
+# Prints what is there, and fails if there is something.
+none() { local found; found=$("$@"); printf '%s' "$found"; [ -z "$found" ]; }
+soon_none() { within 3 none "$@" >/dev/null || none "$@"; }
+same_net_namespaces() { [ "$(net_namespaces)" = "$net_namespaces_before" ]; }
+
+# --- the daemon
+
+start_daemon() {
+  mkdir -p "$work/data"
+  systemd-run --quiet --unit="$unit" \
+    -p Type=simple -p Delegate=yes -p TasksMax=infinity \
+    -E KILN_DATA_DIR="$work/data" -E KILN_API_HOST=127.0.0.1 -E KILN_API_PORT="$port" \
+    -E KILN_API_AUTH_ENABLED=false -E RUST_BACKTRACE=1 \
+    /share/bin/kiln serve
+}
+
+is_ready() { curl -fsS -o /dev/null --max-time 5 "$base/readyz" 2>/dev/null; }
+is_down() { ! systemctl --quiet is-active "$unit"; }
+show_log() { journalctl --no-pager -o cat -n 60 -u "$unit"; }
+
+unprivileged_server() {
+  local pid uids caps
+  pid=$(systemctl show -P MainPID "$unit")
+  uids=$(awk '/^Uid:/ { print $2, $3, $4, $5 }' "/proc/$pid/status")
+  caps=$(awk '/^Cap(Inh|Prm|Eff|Amb):/ { print $2 }' "/proc/$pid/status" | sort -u)
+  echo "uids $uids, capabilities $caps"
+  ! grep -qw 0 <<<"$uids" && [ "$caps" = 0000000000000000 ] &&
+    grep -q '^NoNewPrivs:[[:space:]]*1$' "/proc/$pid/status"
+}
+
+# --- jobs
+
+# execute LANGUAGE CODE [MORE]: posts a job; MORE is a JSON object with more members of the body.
+# The answer is in $work/answer, and on standard output if it is not a 200.
+execute() {
+  local more=${3:-} code
+  jq -cn --arg language "$1" --arg code "$2" --argjson more "${more:-null}" \
+    '{language: $language, code: $code} + $more' >"$work/request"
+  code=$(curl -sS --max-time $((60 * scale)) -o "$work/answer" -w '%{http_code}' \
+    -H 'Content-Type: application/json' --data-binary "@$work/request" "$base/v1/execute")
+  [ "$code" = 200 ] || { echo "HTTP $code"; cat "$work/answer"; return 1; }
+}
+
+# answer FILTER: whether the last answer satisfies a jq filter; shows the answer when not.
+answer() { jq -e "$1" "$work/answer" >/dev/null || { jq -c . "$work/answer"; return 1; }; }
+
+# job NAME FILTER LANGUAGE CODE [MORE]: a job whose answer must satisfy the filter.
+job() {
+  local name=$1 filter=$2 output
+  shift 2
+  if output=$(execute "$@" && answer "$filter"); then
+    pass "$name"
+  else
+    fail "$name" "wanted: $filter" "$output"
+  fi
+}
+
+run_jobs() {
+  # memory_limit stands high where memory is not what is tested.
+  job "a Python job says what it did" \
+    '.status == "completed" and .exit_code == 3 and .stdout == "42\n" and .stderr == "note\n"
+     and .termination.reason == "exited" and .termination.exit_code == 3
+     and .termination.signal == null and .termination.limits_hit == []
+     and .usage.wall_us > 0 and .usage.cpu_user_us + .usage.cpu_system_us > 0
+     and .usage.memory_peak_bytes > 0 and .usage.processes_peak >= 1' \
+    python $'import sys\nprint(6 * 7)\nprint("note", file=sys.stderr)\nsys.exit(3)'
+
+  job "a Bash job reads its input, arguments and environment" \
+    '.stdout == "in:hello arg:one env:two\n" and .termination.reason == "exited"' \
+    bash 'read -r line; echo "in:$line arg:$1 env:$NAMED"' \
+    '{"stdin": "hello\n", "args": ["one"], "environment": {"NAMED": "two"}}'
+
+  job "a memory bomb ends with memory_limit" \
+    '.status == "failed" and .termination.reason == "memory_limit" and .exit_code == null' \
+    python $'kept = []\nwhile True:\n    kept.append(b"x" * (8 << 20))' \
+    '{"memory_limit": 64, "timeout": 200}'
+
+  job "a fork bomb is held by the limit of processes" \
+    '.status == "timeout" and (.termination.limits_hit | index("processes") != null)
+     and (.termination.reason == "wall_time_limit" or .termination.reason == "cpu_time_limit")' \
+    python $'import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass' \
+    '{"memory_limit": 512, "timeout": 10, "limits": {"processes": 16}}'
+
+  job "a loop ends with cpu_time_limit" \
+    '.status == "timeout" and .termination.reason == "cpu_time_limit"' \
+    bash 'while :; do :; done' '{"timeout": 100, "limits": {"cpu_time": 2}}'
+
+  job "a sleep ends with wall_time_limit" \
+    '.status == "timeout" and .termination.reason == "wall_time_limit"' \
+    bash 'sleep 1000' '{"timeout": 2}'
+
+  job "mount is refused with EPERM" \
+    '.stdout == "-1 EPERM\n" and .termination.reason == "exited"' \
+    python "$(cat <<'PY'
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+result = libc.mount(b"none", b"/tmp", b"tmpfs", 0, None)
+print(result, errno.errorcode.get(ctypes.get_errno()))
+PY
+)"
+
+  job "a daemon does not outlive its job" \
+    '.termination.reason == "exited" and .exit_code == 0' \
+    bash 'setsid sleep 4242 >/dev/null 2>&1 </dev/null & disown; exit 0'
+  check "no process of a job is left" soon_none job_processes
+  check "no net namespace of a job is left" within 3 same_net_namespaces
+}
+
+test_daemon() {
+  net_namespaces_before=$(net_namespaces)
+  if ! start_daemon || ! within 2 is_ready; then
+    fail "kiln serve becomes ready in a delegated unit" "$(show_log)"
+    systemctl stop "$unit"
+    return
+  fi
+  pass "kiln serve becomes ready in a delegated unit"
+  check "the server has given up every privilege" unprivileged_server
+  run_jobs
+  check "the unit is still active" systemctl --quiet is-active "$unit"
+
+  check "the unit stops" systemctl stop "$unit"
+  check "the unit is down" within 3 is_down
+  check "its result is success" test "$(systemctl show -P Result "$unit")" = success
+  check "no process of kiln is left" soon_none kiln_processes
+  check "no process of a job is left after the stop" soon_none job_processes
+  check "no cgroup is left" soon_none kiln_groups
+  check "no mount is left" soon_none kiln_mounts
+  check "no net namespace is left" within 3 same_net_namespaces
+  [ "$failed" = 0 ] || show_log
+}
+
+# --- the Rust tests
+
+# The tests find the binaries by the path that cargo compiled into them.
+link_binaries() {
+  mkdir -p "$KILN_BUILT_IN"
+  ln -sf /share/bin/kiln /share/bin/kiln-spawner "$KILN_BUILT_IN/"
+}
+
+test_privileged() {
+  link_binaries
+  if systemd-run --quiet --wait --pipe --collect --unit=kiln-privileged \
+    -p Type=exec -p Delegate=yes -p TasksMax=infinity -p WorkingDirectory="$work" \
+    -E TEST_TIME_SCALE="$scale" -E RUST_BACKTRACE=1 /share/tests/privileged; then
+    pass "the privileged tests pass in a delegated unit"
+  else
+    fail "the privileged tests pass in a delegated unit"
+  fi
+  check "they leave no process" soon_none kiln_processes
+  check "they leave no cgroup" soon_none kiln_groups
+  check "they leave no mount" soon_none kiln_mounts
+}
+
+test_daemon
+test_privileged
+echo "vm: $passed checks passed, $failed failed"
+[ "$failed" = 0 ]
