@@ -97,8 +97,8 @@ wait_until_ready() {
 stop_daemon() {
   local session deadline=$((SECONDS + stop_seconds))
   if [ -n "${unit:-}" ]; then
-    as_root systemctl stop "$unit"
-    return
+    as_root systemctl stop "$unit" || return 1
+    return 0 # a bare `return` in a trap gives the status from before the trap
   fi
   [ -s "$work/pid" ] || return 0
   session=$(cat "$work/pid")
