@@ -36,7 +36,7 @@ unprivileged_tests() {
   for name in $names; do
     [ "$name" = privileged ] || flags+=(--test "$name")
   done
-  cargo test --locked --lib --bins "${flags[@]}"
+  cargo test --locked --no-fail-fast --lib --bins "${flags[@]}"
 }
 
 # Cargo runs the test binary through sudo where we are not root, and builds as ourselves.
