@@ -13,10 +13,8 @@ impl Timestamp {
     /// The moment in RFC 3339 with microseconds and `Z`.
     pub fn rfc3339(self) -> String {
         let micros = i64::try_from(self.0).unwrap_or(i64::MAX);
-        jiff::Timestamp::from_microsecond(micros).map_or_else(
-            |_beyond_9999| String::from("9999-12-31T23:59:59.999999Z"),
-            |at| format!("{at:.6}"),
-        )
+        jiff::Timestamp::from_microsecond(micros)
+            .map_or_else(|_beyond_9999| String::from("9999-12-31T23:59:59.999999Z"), |at| format!("{at:.6}"))
     }
 
     /// How long ago `earlier` was; nothing when the clock was set back in between.
@@ -38,11 +36,23 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks")]
     fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
+}
+
+/// A point in time that no clock setting moves, for deadlines and measures.
+pub use std::time::Instant;
+
+/// The present instant.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// Whole microseconds of a duration.
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A duration in the form that Go prints (`time.Duration.String`): `150ms`, `1.5s`, `2h30m0s`.
@@ -71,12 +81,7 @@ pub fn go_duration(duration: Duration) -> String {
 /// `number / unit`, without zeros at the end. `unit` is a power of ten.
 fn decimal(number: u128, unit: u128) -> String {
     let digits = unit.ilog10();
-    let text = format!(
-        "{}.{:0width$}",
-        number / unit,
-        number % unit,
-        width = usize::try_from(digits).unwrap_or(0)
-    );
+    let text = format!("{}.{:0width$}", number / unit, number % unit, width = usize::try_from(digits).unwrap_or(0));
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 

@@ -1,1 +1,4 @@
-fn main() {}
+//! The server and the command line.
+fn main() -> std::process::ExitCode {
+    kiln::cli::main()
+}

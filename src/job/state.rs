@@ -71,9 +71,7 @@ impl State {
     pub fn end(self, now: Timestamp, termination: Termination) -> Result<Self, WrongState> {
         match self {
             Self::Queued => Ok(Self::Ended { started: None, at: now, termination }),
-            Self::Running { since } => {
-                Ok(Self::Ended { started: Some(since), at: now, termination })
-            }
+            Self::Running { since } => Ok(Self::Ended { started: Some(since), at: now, termination }),
             Self::Ended { .. } => Err(WrongState { status: self.status() }),
         }
     }

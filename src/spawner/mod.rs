@@ -1,1 +1,64 @@
-//! Everything that runs as root.
+//! Everything that runs as root: one process, one thread, one epoll loop.
+//!
+//! It trusts nothing that the server sends: each message is bounded, versioned, checked against its own
+//! ceilings, and permitted only in the right phase. When the connection ends, every sandbox ends and it exits.
+//! Not here: HTTP, JSON, tokio, sled (`tests/symbols.rs`).
+mod cgroup;
+mod child;
+mod connection;
+mod create;
+mod identity;
+mod image;
+pub mod options;
+mod prepare;
+mod sandbox;
+mod server;
+mod tree;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use crate::sys::process::SingleThreaded;
+use crate::sys::{seccomp, socket};
+
+/// What all sandboxes of this spawner are made from.
+#[derive(Debug)]
+struct Host {
+    single: SingleThreaded,
+    layout: cgroup::Layout,
+    blocks: identity::Blocks,
+    template: image::Template,
+    /// A directory that only this process sees; the root of a sandbox is put there before it is entered.
+    root_place: OwnedFd,
+    /// Below it trees are mounted.
+    stage: PathBuf,
+    filter: seccomp::Program,
+    init: OwnedFd,
+    /// Held as long as the spawner lives, so that no two serve one instance.
+    _instance: nix::fcntl::Flock<std::fs::File>,
+}
+
+impl Host {
+    /// An undo that did not work leaves something behind that the next start sweeps: it is told.
+    fn note_left(&self, outcome: io::Result<()>) {
+        if let Err(error) = outcome {
+            tracing::error!(%error, cgroups = self.layout.name(), "left behind until the next start");
+        }
+    }
+}
+
+/// Prepares the host and serves the server whose socket is descriptor 0, until it is closed.
+///
+/// # Errors
+/// Says what is missing and what to do.
+pub fn run_on_standard_input(options: &options::Options) -> io::Result<()> {
+    let socket = socket::inherited(0)?;
+    let host = prepare::prepare(options)?;
+    server::Server::new(host, socket)?.serve()
+}
+
+/// Log lines go to the standard error, which the server passes on.
+pub fn start_log() {
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_target(false).init();
+}

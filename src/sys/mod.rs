@@ -1,1 +1,12 @@
-//! Kernel calls, one wrapper each.
+//! Kernel calls, one wrapper each. The only `unsafe` of the library.
+//!
+//! What `nix` wraps safely is called where it is needed; here stands only what it does not wrap, or
+//! what hands out descriptors. Every descriptor is born close-on-exec.
+pub mod attribute;
+pub mod memfd;
+pub mod mount;
+pub mod network;
+pub mod process;
+pub mod seccomp;
+pub mod signal;
+pub mod socket;

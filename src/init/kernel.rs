@@ -1,0 +1,261 @@
+//! The system calls that init needs (x86-64, syscalls(2)). The only `unsafe` of this program but for
+//! the entry point.
+use core::arch::asm;
+
+use crate::protocol::{EXEC_DESCRIPTORS, MESSAGE_BYTES};
+
+/// A descriptor.
+pub(crate) type Fd = i32;
+
+/// Why a call failed (errno(3)).
+#[derive(Clone, Copy)]
+pub(crate) struct Errno(pub(crate) i32);
+
+impl Errno {
+    pub(crate) const NO_ENTRY: Self = Self(2);
+    pub(crate) const ACCESS: Self = Self(13);
+    pub(crate) const INVALID: Self = Self(22);
+    pub(crate) const PIPE: Self = Self(32);
+    pub(crate) const PROTO: Self = Self(71);
+    const INTERRUPTED: i32 = 4;
+}
+
+/// One call. Retried when a signal came in between.
+fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
+    loop {
+        let [a, b, c, d, e, f] = arguments;
+        let result: isize;
+        // SAFETY: every pointer that a caller in this file passes is to memory that lives through the call
+        // and is as long as the length passed beside it.
+        unsafe {
+            asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c,
+                in("r10") d, in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _, options(nostack));
+        }
+        match result {
+            0.. => return Ok(result as usize),
+            _ if result == -(Errno::INTERRUPTED as isize) => {}
+            _ => return Err(Errno(-result as i32)),
+        }
+    }
+}
+
+/// For calls whose failure has nobody to be told and changes nothing of what follows.
+fn unanswered(_: Result<usize, Errno>) {}
+
+/// The little-endian word at `offset`.
+pub(crate) fn word(bytes: &[u8], offset: usize) -> Option<u32> {
+    let bytes = bytes.get(offset..)?.first_chunk()?;
+    Some(u32::from_le_bytes(*bytes))
+}
+
+pub(crate) fn exit(code: i32) -> ! {
+    loop {
+        unanswered(call(231, [code as usize, 0, 0, 0, 0, 0]));
+    }
+}
+
+/// PR_SET_DUMPABLE 0: /proc/1/mem and ptrace are closed to the job, which has the same ids.
+pub(crate) fn set_not_dumpable() -> Result<(), Errno> {
+    call(157, [4, 0, 0, 0, 0, 0]).map(drop)
+}
+
+/// PR_SET_PDEATHSIG SIGKILL.
+pub(crate) fn set_parent_death_signal() -> Result<(), Errno> {
+    call(157, [1, 9, 0, 0, 0, 0]).map(drop)
+}
+
+/// Whether the other end of `fd` is closed (poll(2), POLLHUP).
+pub(crate) fn has_hung_up(fd: Fd) -> Result<bool, Errno> {
+    const POLLHUP: u16 = 0x10;
+    #[repr(C)]
+    struct PollFd {
+        fd: i32,
+        events: u16,
+        revents: u16,
+    }
+    let mut entry = PollFd { fd, events: 0, revents: 0 };
+    call(7, [&raw mut entry as usize, 1, 0, 0, 0, 0])?;
+    Ok(entry.revents & POLLHUP != 0)
+}
+
+#[repr(C)]
+struct IoVec {
+    base: *mut u8,
+    len: usize,
+}
+
+#[repr(C)]
+struct MsgHdr {
+    name: usize,
+    name_len: u32,
+    iov: *mut IoVec,
+    iov_len: usize,
+    control: *mut u8,
+    control_len: usize,
+    flags: i32,
+}
+
+/// `cmsghdr` with exactly the descriptors of one order (cmsg(3), unix(7) SCM_RIGHTS).
+#[repr(C)]
+struct Rights {
+    len: usize,
+    level: i32,
+    kind: i32,
+    fds: [Fd; EXEC_DESCRIPTORS],
+}
+
+/// Receives one message with exactly [`EXEC_DESCRIPTORS`] descriptors, all born close-on-exec.
+pub(crate) fn receive(channel: Fd, message: &mut [u8; MESSAGE_BYTES]) -> Result<[Fd; EXEC_DESCRIPTORS], Errno> {
+    const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+    let mut iov = IoVec { base: message.as_mut_ptr(), len: message.len() };
+    let mut rights = Rights { len: 0, level: 0, kind: 0, fds: [-1; EXEC_DESCRIPTORS] };
+    let mut header = MsgHdr {
+        name: 0,
+        name_len: 0,
+        iov: &raw mut iov,
+        iov_len: 1,
+        control: (&raw mut rights).cast(),
+        control_len: size_of::<Rights>(),
+        flags: 0,
+    };
+    let count = call(47, [channel as usize, &raw mut header as usize, MSG_CMSG_CLOEXEC, 0, 0, 0])?;
+    let whole = 16 + EXEC_DESCRIPTORS * size_of::<Fd>();
+    if count != MESSAGE_BYTES || rights.len != whole || rights.level != 1 || rights.kind != 1 {
+        return Err(Errno::PROTO);
+    }
+    Ok(rights.fds)
+}
+
+/// Sends a message. The spawner's end tells of itself when it is gone; there is nobody else to tell.
+pub(crate) fn send(channel: Fd, message: &[u8; MESSAGE_BYTES]) {
+    const MSG_NOSIGNAL: usize = 0x4000;
+    unanswered(call(44, [channel as usize, message.as_ptr() as usize, message.len(), MSG_NOSIGNAL, 0, 0]));
+}
+
+pub(crate) fn read(fd: Fd, into: &mut [u8]) -> Result<usize, Errno> {
+    call(0, [fd as usize, into.as_mut_ptr() as usize, into.len(), 0, 0, 0])
+}
+
+/// Writes once. Gives how many bytes were taken.
+pub(crate) fn write(fd: Fd, bytes: &[u8]) -> Result<usize, Errno> {
+    call(1, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0])
+}
+
+/// Writes what the other end may or may not wait for.
+pub(crate) fn tell(fd: Fd, bytes: &[u8]) {
+    unanswered(write(fd, bytes));
+}
+
+pub(crate) fn close(fd: Fd) {
+    unanswered(call(3, [fd as usize, 0, 0, 0, 0, 0]));
+}
+
+/// A pipe, close-on-exec: read end, write end.
+pub(crate) fn pipe() -> Result<[Fd; 2], Errno> {
+    const O_CLOEXEC: usize = 0o2_000_000;
+    let mut ends = [-1; 2];
+    call(293, [ends.as_mut_ptr() as usize, O_CLOEXEC, 0, 0, 0, 0])?;
+    Ok(ends)
+}
+
+/// The pid of the child, or 0 in the child.
+pub(crate) fn fork() -> Result<i32, Errno> {
+    call(57, [0; 6]).map(|pid| pid as i32)
+}
+
+/// Reaps one child: its pid and wait status. Fails when there is none.
+pub(crate) fn wait() -> Result<(i32, i32), Errno> {
+    const WALL: usize = 0x4000_0000;
+    let mut status = 0_i32;
+    let pid = call(61, [usize::MAX, &raw mut status as usize, WALL, 0, 0, 0])?;
+    Ok((pid as i32, status))
+}
+
+/// SIGKILL to every process of this pid namespace but init. ESRCH means there is none left.
+pub(crate) fn kill_all_others() {
+    unanswered(call(62, [usize::MAX, 9, 0, 0, 0, 0]));
+}
+
+/// Length of a file, from its end (lseek(2)); the offset is set back to 0.
+pub(crate) fn length(fd: Fd) -> Result<usize, Errno> {
+    let length = call(8, [fd as usize, 0, 2, 0, 0, 0])?;
+    call(8, [fd as usize, 0, 0, 0, 0, 0])?;
+    Ok(length)
+}
+
+/// The whole file, read-only. It stays mapped for ever: init ends with its job. The memfd is sealed,
+/// so that nobody can change or shorten it.
+pub(crate) fn map_file(fd: Fd) -> Result<&'static [u8], Errno> {
+    let length = length(fd)?;
+    if length == 0 {
+        return Ok(&[]);
+    }
+    let address = call(9, [0, length, 1, 2, fd as usize, 0])?;
+    // SAFETY: mmap gave `length` readable bytes that nothing unmaps and, by the seals, nothing changes.
+    Ok(unsafe { core::slice::from_raw_parts(address as *const u8, length) })
+}
+
+/// Zeroed words that live for ever.
+pub(crate) fn allocate_words(count: usize) -> Result<&'static mut [usize], Errno> {
+    let bytes = count.checked_mul(size_of::<usize>()).ok_or(Errno::INVALID)?;
+    let address = call(9, [0, bytes.max(1), 3, 0x22, usize::MAX, 0])?;
+    // SAFETY: mmap gave that many fresh zeroed bytes, page-aligned, that nobody else knows.
+    Ok(unsafe { core::slice::from_raw_parts_mut(address as *mut usize, count) })
+}
+
+/// chdir(2). `path` ends with NUL.
+pub(crate) fn change_directory(path: &[u8]) -> Result<(), Errno> {
+    call(80, [path.as_ptr() as usize, 0, 0, 0, 0, 0])?;
+    let mut buffer = [0_u8; 4096];
+    call(79, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0])?;
+    // getcwd(3) gives "(unreachable)/…" for a directory outside the root: runc CVE-2024-21626.
+    if buffer[0] == b'/' { Ok(()) } else { Err(Errno::ACCESS) }
+}
+
+/// Makes a directory below the working directory; one that is there already is fine. `path` ends with NUL.
+pub(crate) fn make_directory(path: &[u8]) -> Result<(), Errno> {
+    const EXISTS: i32 = 17;
+    match call(83, [path.as_ptr() as usize, 0o755, 0, 0, 0, 0]) {
+        Err(Errno(EXISTS)) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// A new file below the working directory, for writing. `path` ends with NUL.
+pub(crate) fn create_file(path: &[u8], mode: u32) -> Result<Fd, Errno> {
+    const FLAGS: usize = 0o1 | 0o100 | 0o200 | 0o400_000 | 0o2_000_000; // WRONLY CREAT EXCL NOFOLLOW CLOEXEC
+    const AT_FDCWD: usize = -100_isize as usize;
+    call(257, [AT_FDCWD, path.as_ptr() as usize, FLAGS, mode as usize, 0, 0]).map(|fd| fd as Fd)
+}
+
+pub(crate) fn set_umask(mask: u32) {
+    unanswered(call(95, [mask as usize, 0, 0, 0, 0, 0]));
+}
+
+/// A session of its own: no terminal, no process group of init's.
+pub(crate) fn set_session() -> Result<(), Errno> {
+    call(112, [0; 6]).map(drop)
+}
+
+/// `to` becomes a copy of `from` that stays open over exec.
+pub(crate) fn duplicate(from: Fd, to: Fd) -> Result<(), Errno> {
+    call(33, [from as usize, to as usize, 0, 0, 0, 0]).map(drop)
+}
+
+/// A copy of `fd`, close-on-exec, numbered `least` or above (fcntl(2) F_DUPFD_CLOEXEC).
+pub(crate) fn duplicate_above(fd: Fd, least: Fd) -> Result<Fd, Errno> {
+    call(72, [fd as usize, 1030, least as usize, 0, 0, 0]).map(|fd| fd as Fd)
+}
+
+/// Everything from 3 up closes at exec (close_range(2), CLOSE_RANGE_CLOEXEC).
+pub(crate) fn close_others_at_exec() -> Result<(), Errno> {
+    call(436, [3, u32::MAX as usize, 4, 0, 0, 0]).map(drop)
+}
+
+/// execve(2): comes back only when it failed. Every pointer is to a NUL-terminated string or list.
+pub(crate) fn execute(path: &[u8], arguments: &[usize], variables: &[usize]) -> Errno {
+    match call(59, [path.as_ptr() as usize, arguments.as_ptr() as usize, variables.as_ptr() as usize, 0, 0, 0]) {
+        Ok(_) => Errno::INVALID,
+        Err(errno) => errno,
+    }
+}

@@ -1,0 +1,145 @@
+//! pid 1 of a sandbox: starts the program it is told to, reaps everything, reports.
+//!
+//! ```text
+//! guard -> wait for EXEC -> write files -> fork, exec -> STARTED -> reap ... main ended
+//!       -> kill and reap all others -> EXITED -> wait until the spawner closes the channel -> exit
+//! ```
+//!
+//! It runs with the job's own ids, filter and limits, without any capability, and cannot be traced
+//! or read by the job. Not here: anything privileged; every wall stands before this program starts.
+#![no_std]
+#![no_main]
+
+mod kernel;
+mod memory;
+mod program;
+mod protocol;
+
+use core::arch::global_asm;
+
+use kernel::{Errno, Fd};
+use protocol::{CHANNEL, EXEC, EXITED, FAILED, MESSAGE_BYTES, STARTED, step};
+
+// The x86-64 psABI (3.4.1) gives the stack pointer at entry; init needs nothing of what lies there.
+global_asm!(".globl _start", "_start:", "xor ebp, ebp", "and rsp, -16", "call {start}", "ud2", start = sym start);
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    kernel::exit(125)
+}
+
+/// A step that did not work.
+pub(crate) struct Failure {
+    step: u32,
+    errno: Errno,
+}
+
+extern "C" fn start() -> ! {
+    let (process, outcome) = serve();
+    match outcome {
+        Ok(status) => tell([EXITED, process, status.cast_unsigned(), 0, 0, 0, 0, 0]),
+        Err(failure) => tell([FAILED, process, failure.step, failure.errno.0.cast_unsigned(), 0, 0, 0, 0]),
+    }
+    wait_for_the_spawner()
+}
+
+/// Runs one program. Gives its process number and wait status.
+fn serve() -> (u32, Result<i32, Failure>) {
+    if let Err(errno) = guard() {
+        return (0, Err(Failure { step: step::GUARD, errno }));
+    }
+    let order = match receive() {
+        Ok(order) => order,
+        Err(errno) => return (0, Err(Failure { step: step::RECEIVE, errno })),
+    };
+    (order.process, run(&order))
+}
+
+/// Nobody may read or trace init, and it ends with the spawner (prctl(2)).
+fn guard() -> Result<(), Errno> {
+    kernel::set_not_dumpable()?;
+    kernel::set_parent_death_signal()?;
+    // The spawner may have ended before the signal was asked for: its end of the channel tells.
+    if kernel::has_hung_up(CHANNEL)? { Err(Errno::PIPE) } else { Ok(()) }
+}
+
+struct Order {
+    process: u32,
+    program: Fd,
+    files: Fd,
+    stdio: [Fd; 3],
+}
+
+fn receive() -> Result<Order, Errno> {
+    let mut message = [0_u8; MESSAGE_BYTES];
+    let [program, files, stdin, stdout, stderr] = kernel::receive(CHANNEL, &mut message)?;
+    if kernel::word(&message, 0) != Some(EXEC) {
+        return Err(Errno::PROTO);
+    }
+    let process = kernel::word(&message, 4).ok_or(Errno::PROTO)?;
+    Ok(Order { process, program, files, stdio: [stdin, stdout, stderr] })
+}
+
+fn run(order: &Order) -> Result<i32, Failure> {
+    let at = |step| move |errno| Failure { step, errno };
+    let program = program::read(order.program).map_err(at(step::READ_PROGRAM))?;
+    kernel::change_directory(program.directory).map_err(at(step::ENTER_DIRECTORY))?;
+    program::write_files(order.files).map_err(at(step::WRITE_FILES))?;
+    let [report, tell_errno] = kernel::pipe().map_err(at(step::FORK))?;
+    let child = match kernel::fork().map_err(at(step::FORK))? {
+        0 => become_the_program(order, &program, tell_errno),
+        child => child,
+    };
+    kernel::close(tell_errno);
+    for fd in [order.program, order.files].into_iter().chain(order.stdio) {
+        kernel::close(fd);
+    }
+    // End of file: exec closed the other end. Anything else is why it did not happen.
+    let mut errno = [0_u8; 4];
+    if kernel::read(report, &mut errno).map_err(at(step::EXECUTE))? == 4 {
+        return Err(Failure { step: step::EXECUTE, errno: Errno(i32::from_le_bytes(errno)) });
+    }
+    kernel::close(report);
+    tell([STARTED, order.process, 0, 0, 0, 0, 0, 0]);
+    Ok(reap(child))
+}
+
+/// In the child: three descriptors, a session of its own, default signals, exec.
+fn become_the_program(order: &Order, program: &program::Program, tell_errno: Fd) -> ! {
+    let errno = program::execute(order.stdio, program, tell_errno);
+    kernel::tell(tell_errno, &errno.0.to_le_bytes());
+    kernel::exit(127)
+}
+
+/// Waits for `main`, then ends and reaps all others. kill(2): -1 is everything in this pid namespace but init.
+fn reap(main: i32) -> i32 {
+    let mut result = 0;
+    loop {
+        let Ok((pid, status)) = kernel::wait() else { return result };
+        if pid == main {
+            result = status;
+            break;
+        }
+    }
+    loop {
+        kernel::kill_all_others();
+        if kernel::wait().is_err() {
+            return result;
+        }
+    }
+}
+
+fn tell(words: [u32; MESSAGE_BYTES / 4]) {
+    let mut message = [0_u8; MESSAGE_BYTES];
+    for (place, word) in message.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    kernel::send(CHANNEL, &message);
+}
+
+/// The counters are read while only init is left; the spawner closes the channel when it has them.
+fn wait_for_the_spawner() -> ! {
+    let mut nothing = [0_u8; 4];
+    while matches!(kernel::read(CHANNEL, &mut nothing), Ok(1..)) {}
+    kernel::exit(0)
+}

@@ -1,0 +1,162 @@
+//! Reads what is to be started, writes its input files, starts it.
+use crate::kernel::{self, Errno, Fd};
+use crate::protocol::{FILES_MAGIC, PROGRAM_MAGIC};
+
+/// Where a program named without `/` is looked for, in this order.
+const SEARCH: [&[u8]; 3] = [b"/usr/local/bin/", b"/usr/bin/", b"/bin/"];
+
+/// Longest path that exec takes (PATH_MAX).
+const PATH_BYTES: usize = 4096;
+
+/// What is to be started. Strings end with NUL, lists with a null pointer.
+pub(crate) struct Program {
+    /// Working directory.
+    pub(crate) directory: &'static [u8],
+    name: &'static [u8],
+    arguments: &'static [usize],
+    variables: &'static [usize],
+}
+
+/// Reads the program memfd.
+pub(crate) fn read(fd: Fd) -> Result<Program, Errno> {
+    let bytes = kernel::map_file(fd)?;
+    if kernel::word(bytes, 0) != Some(PROGRAM_MAGIC) {
+        return Err(Errno::PROTO);
+    }
+    let argument_count = kernel::word(bytes, 4).ok_or(Errno::PROTO)? as usize;
+    let variable_count = kernel::word(bytes, 8).ok_or(Errno::PROTO)? as usize;
+    let mut rest = bytes.get(12..).ok_or(Errno::PROTO)?;
+    let directory = take_string(&mut rest)?;
+    let name = rest;
+    let arguments = take_list(&mut rest, argument_count)?;
+    let variables = take_list(&mut rest, variable_count)?;
+    if argument_count == 0 || !rest.is_empty() {
+        return Err(Errno::PROTO);
+    }
+    Ok(Program { directory, name, arguments, variables })
+}
+
+fn take_list(rest: &mut &'static [u8], count: usize) -> Result<&'static [usize], Errno> {
+    if count > rest.len() {
+        return Err(Errno::PROTO);
+    }
+    let list = kernel::allocate_words(count + 1)?;
+    for place in list.iter_mut().take(count) {
+        *place = take_string(rest)?.as_ptr() as usize;
+    }
+    Ok(list)
+}
+
+/// Takes one string with its NUL.
+fn take_string(rest: &mut &'static [u8]) -> Result<&'static [u8], Errno> {
+    let end = rest.iter().position(|&byte| byte == 0).ok_or(Errno::PROTO)?;
+    take(rest, end + 1)
+}
+
+fn take(rest: &mut &'static [u8], count: usize) -> Result<&'static [u8], Errno> {
+    let (taken, left) = rest.split_at_checked(count).ok_or(Errno::PROTO)?;
+    *rest = left;
+    Ok(taken)
+}
+
+/// Writes the input files below the working directory, as the job's own user.
+pub(crate) fn write_files(fd: Fd) -> Result<(), Errno> {
+    let mut rest = kernel::map_file(fd)?;
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let header = take(&mut rest, 8)?;
+    if kernel::word(header, 0) != Some(FILES_MAGIC) {
+        return Err(Errno::PROTO);
+    }
+    kernel::set_umask(0o022);
+    for _ in 0..kernel::word(header, 4).ok_or(Errno::PROTO)? {
+        write_file(&mut rest)?;
+    }
+    if rest.is_empty() { Ok(()) } else { Err(Errno::PROTO) }
+}
+
+fn write_file(rest: &mut &'static [u8]) -> Result<(), Errno> {
+    let head = take(rest, 16)?;
+    let mode = kernel::word(head, 0).ok_or(Errno::PROTO)?;
+    let path_length = kernel::word(head, 4).ok_or(Errno::PROTO)? as usize;
+    let length = head.get(8..).and_then(|bytes| bytes.first_chunk()).ok_or(Errno::PROTO)?;
+    let path = take(rest, path_length)?;
+    let content = take(rest, u64::from_le_bytes(*length) as usize)?;
+    check_path(path)?;
+    make_parents(path)?;
+    let file = kernel::create_file(path, mode)?;
+    let written = write_all(file, content);
+    kernel::close(file);
+    written
+}
+
+/// A path below the working directory: NUL at its end and nowhere else, no empty name, no `.` or `..`.
+fn check_path(path: &[u8]) -> Result<(), Errno> {
+    let (&last, names) = path.split_last().ok_or(Errno::INVALID)?;
+    let plain = |name: &[u8]| !matches!(name, b"" | b"." | b"..") && !name.contains(&0);
+    let whole = last == 0 && names.len() < PATH_BYTES && names.split(|&byte| byte == b'/').all(plain);
+    if whole { Ok(()) } else { Err(Errno::INVALID) }
+}
+
+fn make_parents(path: &[u8]) -> Result<(), Errno> {
+    let mut prefix = [0_u8; PATH_BYTES];
+    for (index, &byte) in path.iter().enumerate() {
+        if byte == b'/' {
+            kernel::make_directory(&prefix)?;
+        }
+        *prefix.get_mut(index).ok_or(Errno::INVALID)? = byte;
+    }
+    Ok(())
+}
+
+fn write_all(file: Fd, mut content: &[u8]) -> Result<(), Errno> {
+    while !content.is_empty() {
+        let count = kernel::write(file, content)?;
+        content = content.get(count..).ok_or(Errno::PROTO)?;
+    }
+    Ok(())
+}
+
+/// In the child: descriptors 0, 1, 2, a session of its own, exec. Comes back only with why it failed.
+pub(crate) fn execute(stdio: [Fd; 3], program: &Program, tell_errno: Fd) -> Errno {
+    match prepare(stdio, tell_errno) {
+        Ok(()) => search_and_execute(program),
+        Err(errno) => errno,
+    }
+}
+
+fn prepare(stdio: [Fd; 3], tell_errno: Fd) -> Result<(), Errno> {
+    kernel::set_session()?;
+    // Copies far above first: a source must not be overwritten before it was copied.
+    let mut high = [0; 3];
+    for (place, fd) in high.iter_mut().zip(stdio) {
+        *place = kernel::duplicate_above(fd, tell_errno + 1)?;
+    }
+    for (target, fd) in (0..).zip(high) {
+        kernel::duplicate(fd, target)?;
+    }
+    kernel::close_others_at_exec()
+}
+
+fn search_and_execute(program: &Program) -> Errno {
+    let end = program.name.iter().position(|&byte| byte == 0).unwrap_or(0);
+    let name = program.name.get(..=end).unwrap_or_default();
+    if name.contains(&b'/') {
+        return kernel::execute(name, program.arguments, program.variables);
+    }
+    let mut result = Errno::NO_ENTRY;
+    for folder in SEARCH {
+        let mut path = [0_u8; PATH_BYTES];
+        let Some(place) = path.get_mut(..folder.len() + name.len()) else { return Errno::INVALID };
+        let (first, second) = place.split_at_mut(folder.len());
+        first.copy_from_slice(folder);
+        second.copy_from_slice(name);
+        match kernel::execute(&path, program.arguments, program.variables) {
+            Errno(2) => {}
+            Errno(13) => result = Errno::ACCESS,
+            errno => return errno,
+        }
+    }
+    result
+}

@@ -1,0 +1,54 @@
+//! What init and the spawner say to each other, and the form of the two memfds that init reads.
+//!
+//! Included by both programs, so that there is one truth. Everything is little-endian. A message is
+//! one SOCK_SEQPACKET packet of [`MESSAGE_BYTES`] bytes: eight words of 32 bits, the first its kind.
+//!
+//! Program memfd: [`PROGRAM_MAGIC`], number of arguments, number of variables, then the working
+//! directory, the arguments and the variables, each ending with a NUL byte.
+//! Files memfd: [`FILES_MAGIC`], number of files, then for each: mode, length of the path with its NUL,
+//! length of the content (64 bits), path below the working directory, content. No padding anywhere.
+
+/// The channel to the spawner, in init.
+pub const CHANNEL: i32 = 3;
+
+/// Length of every message.
+pub const MESSAGE_BYTES: usize = 32;
+
+/// Spawner to init: start a program. Word 1: process. Descriptors: program, files, stdin, stdout, stderr.
+pub const EXEC: u32 = 1;
+
+/// Descriptors that come with [`EXEC`].
+pub const EXEC_DESCRIPTORS: usize = 5;
+
+/// Init to spawner: the program runs. Word 1: process.
+pub const STARTED: u32 = 16;
+
+/// To the spawner: a step failed. Word 1: process, word 2: step, word 3: errno.
+pub const FAILED: u32 = 17;
+
+/// Init to spawner: the program ended and everything it left was reaped. Word 1: process, word 2: wait status.
+pub const EXITED: u32 = 18;
+
+/// First word of the program memfd.
+pub const PROGRAM_MAGIC: u32 = 0x504e_4c4b;
+
+/// First word of the files memfd.
+pub const FILES_MAGIC: u32 = 0x464e_4c4b;
+
+/// Steps of init, in [`FAILED`]. The steps of the child before init count from 0.
+pub mod step {
+    /// Tell the kernel to end init with the spawner.
+    pub const GUARD: u32 = 100;
+    /// Receive the order to start.
+    pub const RECEIVE: u32 = 101;
+    /// Read the program memfd.
+    pub const READ_PROGRAM: u32 = 102;
+    /// Write the input files.
+    pub const WRITE_FILES: u32 = 103;
+    /// Go to the working directory.
+    pub const ENTER_DIRECTORY: u32 = 104;
+    /// Make the process.
+    pub const FORK: u32 = 105;
+    /// Start the program in it.
+    pub const EXECUTE: u32 = 106;
+}

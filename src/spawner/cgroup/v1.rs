@@ -1,0 +1,273 @@
+//! Controllers that are bound to cgroup v1 (kernel: admin-guide/cgroup-v1). A group is one directory in each hierarchy.
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use cgroups_rs::fs::cgroup::Cgroup;
+use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::hierarchies::V1;
+use cgroups_rs::fs::memory::MemController;
+use cgroups_rs::fs::pid::PidController;
+use cgroups_rs::fs::{Controller, Controllers, MaxValue};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::{CPU_PERIOD_US, OWN_PROCESSES, file, instance_name};
+use crate::base::id::{InstanceId, SandboxId};
+use crate::plan::limits::Limits;
+use crate::wire::reply::Counters;
+
+const MEMORY: &str = "memory";
+const PIDS: &str = "pids";
+const CPU: &str = "cpu";
+const CPUACCT: &str = "cpuacct";
+const BLKIO: &str = "blkio";
+
+/// Where this spawner makes its groups: below its own group in each hierarchy.
+#[derive(Debug)]
+pub(in crate::spawner) struct Base {
+    hierarchies: V1,
+    places: Vec<Place>,
+    instance: InstanceId,
+}
+
+/// One controller.
+#[derive(Clone, Debug)]
+struct Place {
+    controller: &'static str,
+    /// Mount point of its hierarchy.
+    mount: PathBuf,
+    /// This instance's group, below the mount point.
+    own: PathBuf,
+}
+
+impl Place {
+    fn folder(&self) -> PathBuf {
+        self.mount.join(&self.own)
+    }
+}
+
+impl Base {
+    pub(super) fn prepare(instance: InstanceId) -> io::Result<Self> {
+        let hierarchies = V1::new();
+        let membership = fs::read_to_string("/proc/self/cgroup")?;
+        let controllers = [
+            (MEMORY, Controllers::Mem),
+            (PIDS, Controllers::Pids),
+            (CPU, Controllers::Cpu),
+            (CPUACCT, Controllers::CpuAcct),
+            (BLKIO, Controllers::BlkIo),
+        ];
+        let mut places = Vec::new();
+        for (name, controller) in controllers {
+            let (mount, root) = hierarchies.get_mount_point(controller).ok_or_else(|| missing(name))?;
+            let group = own_group(&membership, name).ok_or_else(|| missing(name))?;
+            let below = Path::new(group).strip_prefix(&root).map_err(|_outside| missing(name))?;
+            let own = below.join(instance_name(instance));
+            places.push(Place { controller: name, mount, own });
+        }
+        let base = Self { hierarchies, places, instance };
+        for place in &base.places {
+            file::make_folder(&place.folder())?;
+            file::sweep(&place.folder())?;
+        }
+        base.check_swap()?;
+        Ok(base)
+    }
+
+    /// Without swap accounting a limit on memory could be passed by swapping (`swapaccount=1`).
+    fn check_swap(&self) -> io::Result<()> {
+        let folder = self.place(MEMORY)?.folder();
+        if folder.join("memory.memsw.limit_in_bytes").exists() {
+            return Ok(());
+        }
+        Err(io::Error::other("the memory controller does not count swap: boot with swapaccount=1"))
+    }
+
+    fn place(&self, controller: &'static str) -> io::Result<&Place> {
+        self.places.iter().find(|place| place.controller == controller).ok_or_else(|| missing(controller))
+    }
+
+    pub(super) fn create(&self, sandbox: SandboxId, limits: &Limits) -> io::Result<Group> {
+        let mut group = Group { folders: Vec::new(), join: Vec::new(), event: EventFd::from_flags(event_flags())? };
+        for place in &self.places {
+            let folder = place.folder().join(sandbox.0.to_string());
+            if !group.folders.iter().any(|(_, known)| *known == folder) {
+                fs::create_dir(&folder).map_err(|error| file::about(&folder, "", format_args!("cannot be made: {error}")))?;
+            }
+            group.folders.push((place.controller, folder));
+        }
+        self.limit(&group, sandbox, limits)?;
+        group.watch_memory()?;
+        group.open_join_files()?;
+        Ok(group)
+    }
+
+    fn limit(&self, group: &Group, sandbox: SandboxId, limits: &Limits) -> io::Result<()> {
+        let memory = i64::try_from(limits.memory).map_err(io::Error::other)?;
+        let cgroup = self.cgroup(MEMORY, sandbox)?;
+        let controller: &MemController = cgroup.controller_of().ok_or_else(|| missing(MEMORY))?;
+        controller.set_limit(memory).map_err(io::Error::other)?;
+        controller.set_memswap_limit(memory).map_err(io::Error::other)?;
+        let folder = group.folder(MEMORY)?;
+        let pages = limits.memory - limits.memory % page_size()?;
+        file::expect(folder, "memory.limit_in_bytes", pages)?;
+        file::expect(folder, "memory.memsw.limit_in_bytes", pages)?;
+
+        let processes = u64::from(limits.processes) + OWN_PROCESSES;
+        let cgroup = self.cgroup(PIDS, sandbox)?;
+        let controller: &PidController = cgroup.controller_of().ok_or_else(|| missing(PIDS))?;
+        controller
+            .set_pid_max(MaxValue::Value(i64::try_from(processes).map_err(io::Error::other)?))
+            .map_err(io::Error::other)?;
+        file::expect(group.folder(PIDS)?, "pids.max", processes)?;
+
+        let quota = u64::from(limits.milli_cpus) * CPU_PERIOD_US / 1000;
+        let cgroup = self.cgroup(CPU, sandbox)?;
+        let controller: &CpuController = cgroup.controller_of().ok_or_else(|| missing(CPU))?;
+        controller
+            .set_cfs_quota_and_period(Some(i64::try_from(quota).map_err(io::Error::other)?), Some(CPU_PERIOD_US))
+            .map_err(io::Error::other)?;
+        file::expect(group.folder(CPU)?, "cpu.cfs_quota_us", quota)
+    }
+
+    fn cgroup(&self, controller: &'static str, sandbox: SandboxId) -> io::Result<Cgroup> {
+        let path = self.place(controller)?.own.join(sandbox.0.to_string());
+        let hierarchies = Box::new(self.hierarchies.clone());
+        Ok(Cgroup::load_with_specified_controllers(hierarchies, path, vec![controller.to_owned()]))
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        self.places.iter().try_for_each(|place| file::remove_folder(&place.folder()))
+    }
+}
+
+impl std::fmt::Display for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cgroup v1 groups of {}", self.instance)
+    }
+}
+
+/// The group of one sandbox.
+#[derive(Debug)]
+pub(in crate::spawner) struct Group {
+    folders: Vec<(&'static str, PathBuf)>,
+    join: Vec<File>,
+    event: EventFd,
+}
+
+impl Group {
+    fn folder(&self, controller: &'static str) -> io::Result<&Path> {
+        let found = self.folders.iter().find(|(name, _)| *name == controller);
+        found.map(|(_, folder)| folder.as_path()).ok_or_else(|| missing(controller))
+    }
+
+    /// `cgroup.event_control` takes `event descriptor, watched descriptor` (memory.rst, OOM control).
+    fn watch_memory(&self) -> io::Result<()> {
+        let folder = self.folder(MEMORY)?;
+        let control = File::open(folder.join("memory.oom_control"))?;
+        file::write(folder, "cgroup.event_control", &format!("{} {}", self.event.as_raw_fd(), control.as_raw_fd()))
+    }
+
+    /// A process that writes `0` to an open `tasks` file moves itself without waiting for an RCU grace period.
+    fn open_join_files(&mut self) -> io::Result<()> {
+        let mut opened: Vec<&Path> = Vec::new();
+        for (_, folder) in &self.folders {
+            if !opened.contains(&folder.as_path()) {
+                self.join.push(OpenOptions::new().write(true).open(folder.join("tasks"))?);
+                opened.push(folder);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn join_files(&self) -> &[File] {
+        &self.join
+    }
+
+    pub(super) fn memory_event(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+
+    pub(super) fn cpu_time_us(&self) -> io::Result<u64> {
+        Ok(file::number(self.folder(CPUACCT)?, "cpuacct.usage")? / 1000)
+    }
+
+    pub(super) fn oom_kills(&self) -> io::Result<u64> {
+        file::keyed(self.folder(MEMORY)?, "memory.oom_control", "oom_kill")
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let number = |controller, name| file::number(self.folder(controller).ok()?, name).ok();
+        let keyed = |controller, name, key| file::keyed(self.folder(controller).ok()?, name, key).ok();
+        Counters {
+            cpu_user_us: number(CPUACCT, "cpuacct.usage_user").map(|ns| ns / 1000),
+            cpu_system_us: number(CPUACCT, "cpuacct.usage_sys").map(|ns| ns / 1000),
+            memory_peak: number(MEMORY, "memory.memsw.max_usage_in_bytes"),
+            processes_peak: number(PIDS, "pids.peak").map(|peak| peak.saturating_sub(OWN_PROCESSES)),
+            io_read: self.io_bytes("Read"),
+            io_write: self.io_bytes("Write"),
+            oom_kills: self.oom_kills().ok(),
+            processes_denied: keyed(PIDS, "pids.events", "max"),
+            ..Counters::default()
+        }
+    }
+
+    /// Sum over all devices of lines `major:minor Read bytes`.
+    fn io_bytes(&self, direction: &str) -> Option<u64> {
+        let text = file::text(self.folder(BLKIO).ok()?, "blkio.throttle.io_service_bytes").ok()?;
+        Some(sum_of(&text, direction))
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        self.folders.iter().try_for_each(|(_, folder)| file::remove_folder(folder))
+    }
+}
+
+fn sum_of(text: &str, direction: &str) -> u64 {
+    let of_line = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        (words.next()? == direction).then(|| words.next()?.parse::<u64>().ok()).flatten()
+    };
+    text.lines().filter_map(of_line).sum()
+}
+
+/// Group of this process in the hierarchy of `controller`: lines `number:controller,controller:path` (cgroups(7)).
+fn own_group<'a>(membership: &'a str, controller: &str) -> Option<&'a str> {
+    membership.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        parts.next()?.split(',').any(|name| name == controller).then(|| parts.next()).flatten()
+    })
+}
+
+fn missing(controller: &str) -> io::Error {
+    io::Error::other(format!("the cgroup controller {controller} is not mounted: see `kiln doctor`"))
+}
+
+fn page_size() -> io::Result<u64> {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
+    size.and_then(|size| u64::try_from(size).ok()).ok_or_else(|| io::Error::other("the size of a page is not known"))
+}
+
+fn event_flags() -> EfdFlags {
+    EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn bytes_of_all_devices_are_added() {
+        let text = "8:0 Read 10\n8:0 Write 5\n8:16 Read 1\n8:0 Total 16\nTotal 16\n";
+        assert_eq!((sum_of(text, "Read"), sum_of(text, "Write")), (11, 5));
+    }
+
+    #[test]
+    fn the_own_group_is_found_by_controller() {
+        let text = "4:memory:/a/b\n3:cpu,cpuacct:/c\n0::/d\n";
+        assert_eq!(own_group(text, "cpuacct"), Some("/c"));
+        assert_eq!(own_group(text, "memory"), Some("/a/b"));
+        assert_eq!(own_group(text, "pids"), None);
+    }
+}

@@ -1,0 +1,220 @@
+//! The one hierarchy of cgroup v2 (kernel: admin-guide/cgroup-v2.rst), in a subtree that was delegated to us.
+//!
+//! ```text
+//! the unit's group ─┬─ daemon             kiln and kiln-spawner (no group with controllers on may hold processes)
+//!                   └─ kiln-<instance> ─┬─ 1
+//!                                       └─ 2 …   one for each sandbox
+//! ```
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use cgroups_rs::fs::cgroup::Cgroup;
+use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::hierarchies::V2;
+use cgroups_rs::fs::memory::MemController;
+use cgroups_rs::fs::pid::PidController;
+use cgroups_rs::fs::{Controller, MaxValue};
+use nix::unistd::{getpid, getppid};
+
+use super::{CPU_PERIOD_US, OWN_PROCESSES, file, instance_name};
+use crate::base::id::{InstanceId, SandboxId};
+use crate::plan::limits::Limits;
+use crate::sys::attribute;
+use crate::wire::reply::Counters;
+
+const MOUNT: &str = "/sys/fs/cgroup";
+const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
+const DAEMON: &str = "daemon";
+
+/// Where this spawner makes its groups.
+#[derive(Debug)]
+pub(in crate::spawner) struct Base {
+    /// This instance's group, below the mount point.
+    own: PathBuf,
+}
+
+impl Base {
+    pub(super) fn prepare(instance: InstanceId) -> io::Result<Self> {
+        let delegated = delegated_group()?;
+        let folder = Path::new(MOUNT).join(&delegated);
+        let available = file::text(&folder, "cgroup.controllers")?;
+        for controller in CONTROLLERS {
+            if !available.split_whitespace().any(|name| name == controller) {
+                return Err(file::about(&folder, "cgroup.controllers", format_args!("lacks {controller}: see `kiln doctor`")));
+            }
+        }
+        if !delegated.as_os_str().is_empty() {
+            leave(&folder)?;
+        }
+        enable(&folder)?;
+        let own = delegated.join(instance_name(instance));
+        let folder = Path::new(MOUNT).join(&own);
+        file::make_folder(&folder)?;
+        enable(&folder)?;
+        file::sweep(&folder)?;
+        Ok(Self { own })
+    }
+
+    pub(super) fn create(&self, sandbox: SandboxId, limits: &Limits) -> io::Result<Group> {
+        let path = self.own.join(sandbox.0.to_string());
+        let folder = Path::new(MOUNT).join(&path);
+        fs::create_dir(&folder).map_err(|error| file::about(&folder, "", format_args!("cannot be made: {error}")))?;
+        let group = Group { handle: File::open(&folder)?, folder };
+        limit(&path, &group.folder, limits).inspect_err(|_fault| drop(group.remove()))?;
+        Ok(group)
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        file::remove_folder(&Path::new(MOUNT).join(&self.own))
+    }
+}
+
+/// The group that was given to us: that of this process, or its parent when this process sits in `daemon` already.
+fn delegated_group() -> io::Result<PathBuf> {
+    let membership = fs::read_to_string("/proc/self/cgroup")?;
+    let path = membership.lines().find_map(|line| line.strip_prefix("0::/"));
+    let path = Path::new(path.ok_or_else(|| io::Error::other("/proc/self/cgroup names no cgroup v2 group"))?);
+    let within = path.file_name().is_some_and(|name| name == DAEMON);
+    Ok(path.parent().filter(|_| within).unwrap_or(path).to_path_buf())
+}
+
+/// Moves everything in the group into `daemon`, so that controllers can be switched on. In a group that systemd
+/// delegated (it marks those by an attribute) all processes are ours; elsewhere only this one and its parent are.
+fn leave(folder: &Path) -> io::Result<()> {
+    let daemon = folder.join(DAEMON);
+    let delegated = is_delegated(folder)?;
+    let own = [getpid().to_string(), getppid().to_string()];
+    for pid in file::text(folder, "cgroup.procs")?.lines() {
+        if !delegated && !own.iter().any(|known| known == pid) {
+            let what = format_args!(
+                "holds process {pid}, which is not kiln's: start kiln in a group of its own, as by `systemd-run -p Delegate=yes`"
+            );
+            return Err(file::about(folder, "", what));
+        }
+        file::make_folder(&daemon)?;
+        move_into(&daemon, pid)?;
+    }
+    Ok(())
+}
+
+/// `Delegate=yes` (systemd.resource-control(5)) is visible as `trusted.delegate` or `user.delegate`.
+fn is_delegated(folder: &Path) -> io::Result<bool> {
+    Ok(attribute::has(folder, c"trusted.delegate", b"1")? || attribute::has(folder, c"user.delegate", b"1")?)
+}
+
+fn move_into(daemon: &Path, pid: &str) -> io::Result<()> {
+    match file::write(daemon, "cgroup.procs", pid) {
+        Err(_ended) if !Path::new("/proc").join(pid).exists() => Ok(()),
+        other => other,
+    }
+}
+
+fn enable(folder: &Path) -> io::Result<()> {
+    let on = file::text(folder, "cgroup.subtree_control")?;
+    for controller in CONTROLLERS {
+        if !on.split_whitespace().any(|name| name == controller) {
+            file::write(folder, "cgroup.subtree_control", &format!("+{controller}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn limit(path: &Path, folder: &Path, limits: &Limits) -> io::Result<()> {
+    let controllers = CONTROLLERS.iter().map(|&name| name.to_owned()).collect();
+    let cgroup = Cgroup::load_with_specified_controllers(Box::new(V2::new()), path, controllers);
+    let memory: &MemController = cgroup.controller_of().ok_or_else(|| missing("memory"))?;
+    memory.set_limit(i64::try_from(limits.memory).map_err(io::Error::other)?).map_err(io::Error::other)?;
+    if folder.join("memory.swap.max").exists() {
+        memory.set_memswap_limit(0).map_err(io::Error::other)?;
+        file::expect(folder, "memory.swap.max", 0)?;
+    } else {
+        without_swap()?;
+    }
+    file::expect(folder, "memory.max", limits.memory - limits.memory % 4096)?;
+    file::write(folder, "memory.oom.group", "1")?;
+    file::expect(folder, "memory.oom.group", 1)?;
+
+    let processes = u64::from(limits.processes) + OWN_PROCESSES;
+    let pids: &PidController = cgroup.controller_of().ok_or_else(|| missing("pids"))?;
+    pids.set_pid_max(MaxValue::Value(i64::try_from(processes).map_err(io::Error::other)?)).map_err(io::Error::other)?;
+    file::expect(folder, "pids.max", processes)?;
+
+    let quota = u64::from(limits.milli_cpus) * CPU_PERIOD_US / 1000;
+    let cpu: &CpuController = cgroup.controller_of().ok_or_else(|| missing("cpu"))?;
+    cpu.set_cfs_quota_and_period(Some(i64::try_from(quota).map_err(io::Error::other)?), Some(CPU_PERIOD_US))
+        .map_err(io::Error::other)?;
+    let wanted = format!("{quota} {CPU_PERIOD_US}");
+    let found = file::text(folder, "cpu.max")?;
+    if found.trim() == wanted { Ok(()) } else { Err(file::about(folder, "cpu.max", format_args!("is {found:?} although {wanted:?} was set"))) }
+}
+
+/// A kernel without `memory.swap.max` cannot limit swap; that is no weakness only while there is none.
+fn without_swap() -> io::Result<()> {
+    let swaps = fs::read_to_string("/proc/swaps")?;
+    if swaps.lines().count() <= 1 {
+        return Ok(());
+    }
+    Err(io::Error::other("the host has swap and the kernel cannot limit it (CONFIG_SWAP accounting): switch swap off"))
+}
+
+fn missing(controller: &str) -> io::Error {
+    io::Error::other(format!("the cgroup controller {controller} is missing: see `kiln doctor`"))
+}
+
+/// The group of one sandbox.
+#[derive(Debug)]
+pub(in crate::spawner) struct Group {
+    folder: PathBuf,
+    handle: File,
+}
+
+impl Group {
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+
+    pub(super) fn cpu_time_us(&self) -> io::Result<u64> {
+        file::keyed(&self.folder, "cpu.stat", "usage_usec")
+    }
+
+    /// Kills while this group was at its own limit. `oom_kill` alone counts the host's need as well.
+    pub(super) fn oom_kills(&self) -> io::Result<u64> {
+        if file::keyed(&self.folder, "memory.events.local", "oom")? == 0 {
+            return Ok(0);
+        }
+        file::keyed(&self.folder, "memory.events.local", "oom_kill")
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        let number = |name| file::number(&self.folder, name).ok();
+        let keyed = |name, key| file::keyed(&self.folder, name, key).ok();
+        Counters {
+            cpu_user_us: keyed("cpu.stat", "user_usec"),
+            cpu_system_us: keyed("cpu.stat", "system_usec"),
+            memory_peak: number("memory.peak"),
+            processes_peak: number("pids.peak").map(|peak| peak.saturating_sub(OWN_PROCESSES)),
+            io_read: self.io_bytes("rbytes="),
+            io_write: self.io_bytes("wbytes="),
+            oom_kills: self.oom_kills().ok(),
+            memory_denied: keyed("memory.events.local", "oom"),
+            swap_denied: keyed("memory.swap.events", "max"),
+            processes_denied: keyed("pids.events", "max"),
+            ..Counters::default()
+        }
+    }
+
+    fn io_bytes(&self, key: &str) -> Option<u64> {
+        let text = file::text(&self.folder, "io.stat").ok()?;
+        Some(text.split_whitespace().filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok()).sum())
+    }
+
+    pub(super) fn kill(&self) -> io::Result<()> {
+        file::write(&self.folder, "cgroup.kill", "1")
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        file::remove_folder(&self.folder)
+    }
+}

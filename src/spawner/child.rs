@@ -1,0 +1,289 @@
+//! What happens between clone3(2) and the sandbox's init: one named step after another, in the child.
+//!
+//! The child begins as root in new pid, mount, network, ipc and uts namespaces and ends as an unprivileged
+//! user in a user namespace that owns none of them, so that no capability in it reaches any of them. The order
+//! is the security argument (docs/SECURITY.md). A step that fails ends the child: nothing is skipped.
+use std::ffi::{CStr, CString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use caps::CapSet;
+use nix::mount::{MntFlags, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, chdir, fchdir, pivot_root, sethostname, setresgid, setresuid, setgroups, setsid};
+
+use crate::plan::limits::Limits;
+use crate::plan::mount::BoxPath;
+use crate::plan::protocol::CHANNEL;
+use crate::plan::JOB_ID;
+use crate::sys::mount::{self, Attributes, Depth};
+use crate::sys::seccomp;
+use crate::sys::{network, process, signal};
+
+/// Everything that the steps need. All of it was made and checked by the spawner before the clone.
+pub(super) struct Cell<'a> {
+    pub(super) join: &'a [File],
+    pub(super) stage: BorrowedFd<'a>,
+    pub(super) root: OwnedFd,
+    pub(super) device: OwnedFd,
+    pub(super) masks: BorrowedFd<'a>,
+    /// The private tmpfs with the directories `tmp` and `shm`.
+    pub(super) temporary: BorrowedFd<'a>,
+    pub(super) trees: Vec<(OwnedFd, &'a BoxPath, Attributes)>,
+    pub(super) user_namespace: BorrowedFd<'a>,
+    pub(super) limits: &'a Limits,
+    pub(super) filter: &'a seccomp::Program,
+    pub(super) init: BorrowedFd<'a>,
+    pub(super) channel: BorrowedFd<'a>,
+}
+
+/// A step and what it is called in messages.
+struct Step {
+    name: &'static str,
+    run: fn(&Cell<'_>) -> io::Result<()>,
+}
+
+const fn step(name: &'static str, run: fn(&Cell<'_>) -> io::Result<()>) -> Step {
+    Step { name, run }
+}
+
+const STEPS: &[Step] = &[
+    step("join the cgroup", join_cgroup),
+    step("unshare the cgroup namespace", unshare_cgroup),
+    step("leave the spawner's session", leave_session),
+    step("set the out-of-memory preference", prefer_as_victim),
+    step("name the host", name_host),
+    step("switch the loopback interface on", bring_up_loopback),
+    step("mount the root", mount_root),
+    step("mount /proc", mount_proc),
+    step("hide parts of /proc", mask_proc),
+    step("mount /dev", mount_device),
+    step("mount /tmp and /dev/shm", mount_temporary),
+    step("mount the trees", mount_trees),
+    step("pivot into the root", pivot),
+    step("arrange the descriptors", arrange_descriptors),
+    step("set the resource limits", set_resource_limits),
+    step("enter the user namespace", enter_user_namespace),
+    step("become the job's user", become_user),
+    step("drop every capability", drop_capabilities),
+    step("give up new privileges", give_up_privileges),
+    step("restore the signals", restore_signals),
+    step("load the seccomp program", load_filter),
+];
+
+/// What the last step is called, which is not in the table because it does not come back.
+const EXECUTE: &str = "start init";
+
+/// A step that did not work.
+pub(super) struct Failure {
+    pub(super) step: u32,
+    pub(super) errno: i32,
+}
+
+/// What the step of this number is called.
+pub(super) fn step_name(step: u32) -> &'static str {
+    let index = usize::try_from(step).unwrap_or(usize::MAX);
+    STEPS.get(index).map_or(EXECUTE, |step| step.name)
+}
+
+/// Takes every step. Comes back only when one fails.
+pub(super) fn become_init(cell: &Cell<'_>) -> Failure {
+    for (number, step) in (0..).zip(STEPS) {
+        if let Err(error) = (step.run)(cell) {
+            return Failure { step: number, errno: error.raw_os_error().unwrap_or(UNKNOWN) };
+        }
+    }
+    let error = process::execute(cell.init, c"init");
+    Failure { step: u32::try_from(STEPS.len()).unwrap_or(u32::MAX), errno: error.raw_os_error().unwrap_or(UNKNOWN) }
+}
+
+/// Stands for an error that did not come from the kernel: EIO.
+const UNKNOWN: i32 = 5;
+
+fn join_cgroup(cell: &Cell<'_>) -> io::Result<()> {
+    cell.join.iter().try_for_each(|mut file| file.write_all(b"0"))
+}
+
+/// After joining: the group of the job is then the root of what it could see.
+fn unshare_cgroup(_: &Cell<'_>) -> io::Result<()> {
+    Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?)
+}
+
+fn leave_session(_: &Cell<'_>) -> io::Result<()> {
+    umask(Mode::from_bits_truncate(0o022));
+    setsid()?;
+    Ok(())
+}
+
+/// A job goes before any service of the host (proc_pid_oom_score_adj(5)).
+fn prefer_as_victim(_: &Cell<'_>) -> io::Result<()> {
+    write_once("/proc/self/oom_score_adj", b"800")
+}
+
+fn name_host(_: &Cell<'_>) -> io::Result<()> {
+    Ok(sethostname("kiln")?)
+}
+
+/// Any port may be bound: the namespace holds nothing but this job (ip(7)).
+fn bring_up_loopback(_: &Cell<'_>) -> io::Result<()> {
+    network::loopback_up()?;
+    write_once("/proc/sys/net/ipv4/ip_unprivileged_port_start", b"0")
+}
+
+fn write_once(path: &str, value: &[u8]) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(path)?.write_all(value)
+}
+
+fn mount_root(cell: &Cell<'_>) -> io::Result<()> {
+    mount::attach(cell.root.as_fd(), cell.stage, c"")
+}
+
+fn mount_proc(cell: &Cell<'_>) -> io::Result<()> {
+    let attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES).and(Attributes::NO_EXECUTION);
+    let proc = mount::create(c"proc", &[], attributes)?;
+    mount::attach(proc.as_fd(), cell.root.as_fd(), c"proc")
+}
+
+/// What the OCI runtime specification's users mask by default, and what tells about the host beside it.
+const MASKED_FILES: &[&CStr] = &[
+    c"proc/kcore", c"proc/keys", c"proc/key-users", c"proc/latency_stats", c"proc/timer_list", c"proc/timer_stats",
+    c"proc/sched_debug", c"proc/interrupts", c"proc/kallsyms", c"proc/modules", c"proc/cmdline", c"proc/config.gz",
+    c"proc/kmsg", c"proc/slabinfo", c"proc/vmallocinfo", c"proc/pagetypeinfo", c"proc/mdstat", c"proc/swaps",
+    c"proc/partitions", c"proc/diskstats", c"proc/iomem", c"proc/ioports", c"proc/softirqs", c"proc/zoneinfo",
+];
+const MASKED_FOLDERS: &[&CStr] = &[c"proc/acpi", c"proc/asound", c"proc/scsi", c"proc/driver", c"proc/pressure", c"proc/tty"];
+const READ_ONLY: &[&CStr] = &[c"proc/bus", c"proc/fs", c"proc/irq", c"proc/sys", c"proc/sysrq-trigger"];
+
+fn mask_proc(cell: &Cell<'_>) -> io::Result<()> {
+    let root = cell.root.as_fd();
+    for path in MASKED_FILES {
+        put_over(mount::copy(cell.masks, c"file", Depth::One)?, root, path)?;
+    }
+    for path in MASKED_FOLDERS {
+        put_over(mount::copy(cell.masks, c"folder", Depth::One)?, root, path)?;
+    }
+    for path in READ_ONLY {
+        match mount::copy(root, path, Depth::One) {
+            Ok(copy) => {
+                mount::restrict(copy.as_fd(), Attributes::READ_ONLY, Depth::One)?;
+                mount::attach(copy.as_fd(), root, path)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Hides a path. One that this kernel does not have is hidden already.
+fn put_over(cover: OwnedFd, root: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
+    match mount::attach(cover.as_fd(), root, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn mount_device(cell: &Cell<'_>) -> io::Result<()> {
+    mount::attach(cell.device.as_fd(), cell.root.as_fd(), c"dev")
+}
+
+/// One tmpfs, and so one limit, for both. It is attached first, because only what is attached can be copied.
+fn mount_temporary(cell: &Cell<'_>) -> io::Result<()> {
+    let root = cell.root.as_fd();
+    mount::attach(cell.temporary, root, c"tmp")?;
+    let shared_memory = mount::copy(cell.temporary, c"shm", Depth::One)?;
+    let temporary = mount::copy(cell.temporary, c"tmp", Depth::One)?;
+    mount::attach(shared_memory.as_fd(), root, c"dev/shm")?;
+    mount::attach(temporary.as_fd(), root, c"tmp")
+}
+
+fn mount_trees(cell: &Cell<'_>) -> io::Result<()> {
+    cell.trees.iter().try_for_each(|(tree, target, attributes)| {
+        mount::restrict(tree.as_fd(), *attributes, Depth::One)?;
+        mount::attach(tree.as_fd(), cell.root.as_fd(), &CString::new(target.below_root())?)
+    })
+}
+
+/// The old root is stacked below the new one and taken away (pivot_root(2), notes on ".").
+fn pivot(cell: &Cell<'_>) -> io::Result<()> {
+    fchdir(&cell.root)?;
+    pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    chdir("/")?;
+    Ok(())
+}
+
+/// 0, 1, 2: the sandbox's own /dev/null. 3: the channel. Everything else closes at exec.
+fn arrange_descriptors(cell: &Cell<'_>) -> io::Result<()> {
+    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    for number in 0..CHANNEL {
+        process::duplicate_to(null.as_fd(), number)?;
+    }
+    if cell.channel.as_raw_fd() != CHANNEL {
+        process::duplicate_to(cell.channel, CHANNEL)?;
+    }
+    process::close_at_exec_from(4)
+}
+
+/// The stack of one thread may grow to this (getrlimit(2)).
+const STACK: u64 = 64 << 20;
+const STACK_AT_FIRST: u64 = 8 << 20;
+
+fn set_resource_limits(cell: &Cell<'_>) -> io::Result<()> {
+    let files = u64::from(cell.limits.open_files);
+    let both = |limit: u64| (limit, limit);
+    let rows = [
+        (Resource::RLIMIT_NOFILE, both(files)),
+        (Resource::RLIMIT_FSIZE, both(cell.limits.file_size)),
+        (Resource::RLIMIT_CORE, both(0)),
+        (Resource::RLIMIT_STACK, (STACK_AT_FIRST, STACK)),
+        (Resource::RLIMIT_MEMLOCK, both(8 << 20)),
+        (Resource::RLIMIT_MSGQUEUE, both(800 << 10)),
+        (Resource::RLIMIT_SIGPENDING, both(1024)),
+        (Resource::RLIMIT_NICE, both(0)),
+        (Resource::RLIMIT_RTPRIO, both(0)),
+    ];
+    rows.into_iter().try_for_each(|(resource, (soft, hard))| Ok(setrlimit(resource, soft, hard)?))
+}
+
+fn enter_user_namespace(cell: &Cell<'_>) -> io::Result<()> {
+    Ok(setns(cell.user_namespace, CloneFlags::CLONE_NEWUSER)?)
+}
+
+fn become_user(_: &Cell<'_>) -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(JOB_ID), Gid::from_raw(JOB_ID));
+    setgroups(&[])?;
+    setresgid(group, group, group)?;
+    setresuid(user, user, user)?;
+    Ok(())
+}
+
+/// All five sets. Entering the user namespace had filled them. Each is read back.
+fn drop_capabilities(_: &Cell<'_>) -> io::Result<()> {
+    let sets = [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted];
+    for set in sets {
+        caps::clear(None, set).map_err(io::Error::other)?;
+    }
+    for set in sets {
+        if !caps::read(None, set).map_err(io::Error::other)?.is_empty() {
+            return Err(io::Error::from(nix::errno::Errno::EPERM));
+        }
+    }
+    Ok(())
+}
+
+fn give_up_privileges(_: &Cell<'_>) -> io::Result<()> {
+    Ok(prctl::set_no_new_privs()?)
+}
+
+fn restore_signals(_: &Cell<'_>) -> io::Result<()> {
+    signal::restore_defaults()
+}
+
+fn load_filter(cell: &Cell<'_>) -> io::Result<()> {
+    cell.filter.load()
+}

@@ -1,0 +1,171 @@
+//! Who the processes of a sandbox are: a block of user ids that nobody else has, mapped in a user namespace.
+//!
+//! The ids 0x4000_0000–0x7fff_ffff are divided into areas; a spawner holds one by a lock and gives each live
+//! sandbox a block of it. A block is given again only after its sandbox was seen to be gone.
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sched::CloneFlags;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
+use crate::base::id::InstanceId;
+use crate::plan::JOB_ID;
+use crate::sys::process::{self, Clone, SingleThreaded};
+
+/// First id that jobs can have on the host.
+const FIRST: u32 = 0x4000_0000;
+/// Ids of one job: 0 to 2,047 inside.
+const BLOCK: u32 = 2048;
+/// Sandboxes that one spawner can have alive.
+pub(super) const BLOCKS: u32 = 512;
+/// Areas there are.
+const AREAS: u32 = (0x8000_0000 - FIRST) / (BLOCK * BLOCKS);
+
+/// The ids of one sandbox, on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Block(u32);
+
+impl Block {
+    /// The id that is `id` inside, on the host.
+    pub(super) const fn outside(self, id: u32) -> u32 {
+        self.0.saturating_add(id)
+    }
+
+    /// The user that programs run as, on the host.
+    pub(super) const fn job_user(self) -> u32 {
+        self.outside(JOB_ID)
+    }
+}
+
+/// A block that a tree or a sandbox has. It comes back when the last of them is gone.
+#[derive(Debug)]
+pub(super) struct Lease {
+    block: Block,
+    free: Rc<RefCell<BTreeSet<Block>>>,
+}
+
+impl Lease {
+    /// The block.
+    pub(super) const fn block(&self) -> Block {
+        self.block
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.free.borrow_mut().insert(self.block);
+    }
+}
+
+/// The blocks of this spawner.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    free: Rc<RefCell<BTreeSet<Block>>>,
+    /// Held as long as the spawner lives.
+    _area: Flock<File>,
+}
+
+impl Blocks {
+    /// Takes the first free area, beginning where the instance id points.
+    pub(super) fn reserve(folder: &Path, instance: InstanceId) -> io::Result<Self> {
+        let wish = u32::try_from(instance.0 % u64::from(AREAS)).unwrap_or(0);
+        for step in 0..AREAS {
+            let area = (wish + step) % AREAS;
+            if let Some(lock) = try_lock(&folder.join(format!("ids-{area}.lock")))? {
+                let first = FIRST + area * BLOCK * BLOCKS;
+                let free = (0..BLOCKS).map(|index| Block(first + index * BLOCK)).collect();
+                return Ok(Self { free: Rc::new(RefCell::new(free)), _area: lock });
+            }
+        }
+        Err(io::Error::other("all areas of user ids are held by other spawners"))
+    }
+
+    /// A block that nobody has.
+    pub(super) fn take(&self) -> Option<Rc<Lease>> {
+        let block = self.free.borrow_mut().pop_first()?;
+        Some(Rc::new(Lease { block, free: Rc::clone(&self.free) }))
+    }
+}
+
+/// Opens and locks a file that is never removed: a lock on a removed file would hold nothing.
+pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_file, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_file, errno)) => Err(errno.into()),
+    }
+}
+
+/// A new user namespace in which 0–2,047 are the ids of `block`, and nothing else is mapped (user_namespaces(7)).
+pub(super) fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> {
+    let (ours, theirs) = std::io::pipe().map(|(reader, writer)| (writer, reader))?;
+    let pidfd = match process::clone(single, CloneFlags::CLONE_NEWUSER, None)? {
+        Clone::Child => {
+            drop(ours);
+            // End of file: the parent has what it wanted, or is gone.
+            let waited = io::copy(&mut { theirs }, &mut io::sink());
+            process::leave(i32::from(waited.is_err()))
+        }
+        Clone::Parent(pidfd) => pidfd,
+    };
+    drop(theirs);
+    let mapped = map(&pidfd, block);
+    drop(ours);
+    waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED)?;
+    mapped
+}
+
+fn map(pidfd: &OwnedFd, block: Block) -> io::Result<OwnedFd> {
+    let pid = pid_of(pidfd)?;
+    let folder = Path::new("/proc").join(pid);
+    let line = format!("0 {} {BLOCK}\n", block.0);
+    for name in ["uid_map", "gid_map"] {
+        fs::OpenOptions::new().write(true).open(folder.join(name))?.write_all(line.as_bytes())?;
+    }
+    Ok(OwnedFd::from(File::open(folder.join("ns/user"))?))
+}
+
+/// The pid behind a pidfd, from /proc/self/fdinfo (proc_pid_fdinfo(5)). The process is our child and was not reaped.
+fn pid_of(pidfd: &OwnedFd) -> io::Result<String> {
+    use std::os::fd::AsRawFd;
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")).map(str::trim);
+    pid.map(str::to_owned).ok_or_else(|| io::Error::other("a pidfd tells no pid"))
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn no_two_sandboxes_share_an_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Blocks::reserve(folder.path(), InstanceId(5)).unwrap();
+        let second = Blocks::reserve(folder.path(), InstanceId(5)).unwrap();
+        let leases: Vec<Rc<Lease>> = (0..BLOCKS).flat_map(|_| [first.take().unwrap(), second.take().unwrap()]).collect();
+        assert!(first.take().is_none());
+        let starts: BTreeSet<u32> = leases.iter().map(|lease| lease.block().outside(0)).collect();
+        assert_eq!(starts.len(), leases.len());
+        assert!(starts.iter().zip(starts.iter().skip(1)).all(|(one, next)| next - one >= BLOCK));
+        assert!(starts.iter().all(|start| (FIRST..=0x8000_0000 - BLOCK).contains(start)));
+    }
+
+    #[test]
+    fn a_block_comes_back_when_its_last_holder_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = Blocks::reserve(folder.path(), InstanceId(0)).unwrap();
+        let tree = blocks.take().unwrap();
+        let (block, sandbox) = (tree.block(), Rc::clone(&tree));
+        drop(tree);
+        assert_ne!(blocks.take().unwrap().block(), block);
+        drop(sandbox);
+        assert_eq!(blocks.take().unwrap().block(), block);
+    }
+}

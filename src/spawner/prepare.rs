@@ -1,0 +1,135 @@
+//! What the spawner does once, before it says welcome: locks, sweeps, makes its own mount and time namespace,
+//! builds the image, keeps no capability that it does not need.
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use caps::{CapSet, Capability};
+use nix::sched::{CloneFlags, unshare};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::geteuid;
+
+use super::Host;
+use super::cgroup::Layout;
+use super::identity::{self, Blocks};
+use super::image::{Template, make_folder};
+use super::options::Options;
+use crate::base::id::InstanceId;
+use crate::sys::memfd::{self, Kind};
+use crate::sys::mount::{self, Attributes};
+use crate::sys::process::SingleThreaded;
+use crate::sys::seccomp;
+
+/// Where locks are. They are never removed: a lock on a removed file would hold nothing.
+const RUN: &str = "/run/kiln";
+
+/// Where the private file systems are mounted, in the spawner's own mount namespace.
+const STAGE: &str = "/run/kiln/stage";
+
+/// How long an earlier spawner of the same instance may take to end.
+const PREDECESSOR: Duration = Duration::from_secs(10);
+const PREDECESSOR_PAUSE: Duration = Duration::from_millis(20);
+
+static INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kiln-init"));
+static JOB_FILTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/job.bpf"));
+
+/// What the spawner needs, and nothing else (capabilities(7)).
+const KEPT: &[Capability] = &[
+    Capability::CAP_SYS_ADMIN,
+    Capability::CAP_SETUID,
+    Capability::CAP_SETGID,
+    Capability::CAP_SETPCAP,
+    Capability::CAP_SETFCAP,
+    Capability::CAP_CHOWN,
+    Capability::CAP_FOWNER,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_KILL,
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_SYS_CHROOT,
+    Capability::CAP_MKNOD,
+    Capability::CAP_SYS_PTRACE,
+    Capability::CAP_SYS_RESOURCE,
+];
+
+/// Does it all.
+pub(super) fn prepare(options: &Options) -> io::Result<Host> {
+    let say = |what: &'static str| move |error: io::Error| io::Error::other(format!("{what}: {error}"));
+    if !geteuid().is_root() {
+        return Err(io::Error::other("kiln-spawner must be started as root"));
+    }
+    let single = SingleThreaded::prove()?;
+    make_run_folder().map_err(say("make /run/kiln"))?;
+    let instance = lock_instance(options.instance)?;
+    let blocks = Blocks::reserve(Path::new(RUN), options.instance).map_err(say("reserve user ids"))?;
+    let layout = Layout::prepare(options.instance).map_err(say("prepare the cgroups"))?;
+    own_mounts().map_err(say("make a mount namespace"))?;
+    hide_uptime().map_err(say("make a time namespace"))?;
+    let stage = Path::new(STAGE);
+    let template = Template::build(stage).map_err(say("build the host image"))?;
+    make_folder(&stage.join("place"))?;
+    let root_place = OwnedFd::from(File::open(stage.join("place"))?);
+    let init = memfd::sealed(c"kiln-init", INIT, Kind::Program).map_err(say("seal init"))?;
+    keep_few_capabilities().map_err(say("drop capabilities"))?;
+    let filter = seccomp::Program::from_bytes(JOB_FILTER);
+    let stage = stage.to_path_buf();
+    Ok(Host { single, layout, blocks, template, root_place, stage, filter, init, _instance: instance })
+}
+
+fn make_run_folder() -> io::Result<()> {
+    for folder in [RUN, STAGE] {
+        if !Path::new(folder).is_dir() {
+            make_folder(Path::new(folder))?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for an earlier spawner of this instance, which ends by itself when its server is gone.
+fn lock_instance(instance: InstanceId) -> io::Result<nix::fcntl::Flock<File>> {
+    let path = Path::new(RUN).join(format!("instance-{instance}.lock"));
+    let tries = PREDECESSOR.as_millis() / PREDECESSOR_PAUSE.as_millis();
+    for _ in 0..tries {
+        if let Some(lock) = identity::try_lock(&path)? {
+            return Ok(lock);
+        }
+        std::thread::sleep(PREDECESSOR_PAUSE);
+    }
+    Err(io::Error::other(format!("another kiln-spawner serves this data directory ({} is locked)", path.display())))
+}
+
+/// What is mounted from here on is seen by this process and its sandboxes alone, and goes with them.
+fn own_mounts() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount::make_private(File::open("/")?.as_fd())?;
+    let stage = mount::create(c"tmpfs", &[(c"size", "1m"), (c"mode", "0700")], Attributes::NO_SETUID)?;
+    mount::attach(stage.as_fd(), File::open(STAGE)?.as_fd(), c"")
+}
+
+/// Sandboxes see a machine that was switched on when the spawner started (time_namespaces(7)).
+fn hide_uptime() -> io::Result<()> {
+    unshare(CloneFlags::from_bits_retain(nix::libc::CLONE_NEWTIME))?;
+    let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    let boot = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
+    let offsets = format!("monotonic -{} 0\nboottime -{} 0\n", monotonic.tv_sec(), boot.tv_sec());
+    write_kernel_file("/proc/self/timens_offsets", &offsets)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a kernel file: one write is one command")]
+fn write_kernel_file(path: &str, text: &str) -> io::Result<()> {
+    fs::write(path, text)
+}
+
+/// What is not held, as on a host that grants less, is not asked for: a step that needs it says so.
+fn keep_few_capabilities() -> io::Result<()> {
+    let held = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
+    let kept: HashSet<Capability> = KEPT.iter().copied().filter(|capability| held.contains(capability)).collect();
+    for capability in caps::read(None, CapSet::Bounding).map_err(io::Error::other)?.difference(&kept) {
+        caps::drop(None, CapSet::Bounding, *capability).map_err(io::Error::other)?;
+    }
+    caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
+    caps::set(None, CapSet::Effective, &kept).map_err(io::Error::other)?;
+    caps::set(None, CapSet::Permitted, &kept).map_err(io::Error::other)
+}

@@ -1,0 +1,154 @@
+//! One live sandbox: a flat record, and what becomes of it at each event. Decides; the loop acts.
+//!
+//! ```text
+//! Setup --STARTED--> Running --EXITED--> Leaving --pidfd--> Gone (group removed, block free)
+//!   \------FAILED, limit, End, init died------^
+//! ```
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::cgroup::Group;
+use super::identity::Lease;
+use super::tree;
+use crate::base::id::{SandboxId, TreeId};
+use crate::base::time::{Instant, micros};
+use crate::plan::limits::Limits;
+use crate::wire::reply::{Cause, Counters};
+use crate::wire::request::LABEL;
+
+/// How long making a sandbox may take before it is ended.
+const SETUP_TIME: Duration = Duration::from_secs(30);
+
+/// How soon a group that is still busy is looked at again.
+const RETRY: Duration = Duration::from_millis(2);
+
+/// Everything that is known of a sandbox.
+#[derive(Debug)]
+pub(super) struct Sandbox {
+    pub(super) id: SandboxId,
+    /// The server's own words, given back in a listing.
+    pub(super) label: [u8; LABEL],
+    pub(super) limits: Limits,
+    pub(super) pidfd: OwnedFd,
+    pub(super) channel: OwnedFd,
+    pub(super) group: Group,
+    pub(super) temporary: OwnedFd,
+    pub(super) trees: Vec<TreeId>,
+    pub(super) lease: Rc<Lease>,
+    pub(super) requested: Instant,
+    pub(super) phase: Phase,
+    /// What ended it, once something did.
+    pub(super) cause: Option<Cause>,
+    pub(super) counters: Counters,
+}
+
+/// Where a sandbox is in its life.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Phase {
+    /// The child takes its steps.
+    Setup,
+    /// The main program runs.
+    Running {
+        /// Since when.
+        since: Instant,
+        /// When the processor time is to be looked at.
+        look: Instant,
+        /// Whether the kernel told that memory ran out.
+        memory_event: bool,
+    },
+    /// Init is ending.
+    Leaving,
+    /// Init has ended and was reaped; the group may still be busy.
+    Gone {
+        /// When to try again to remove the group.
+        retry: Instant,
+    },
+}
+
+impl Sandbox {
+    /// The main program runs.
+    pub(super) fn started(&mut self, now: Instant) {
+        let look = now + self.earliest_cpu_end(0);
+        self.phase = Phase::Running { since: now, look, memory_event: false };
+    }
+
+    /// Notes what ended it, if nothing did before.
+    pub(super) fn end_by(&mut self, cause: Cause) {
+        self.cause.get_or_insert(cause);
+    }
+
+    /// Reads what the kernel counted. Only init, or nothing, is left.
+    pub(super) fn read_counters(&mut self, now: Instant, trees_free: Option<tree::Free>) {
+        let own = tree::free(&self.temporary).ok();
+        let free = own.map(|own| trees_free.map_or(own, |other| own.least(other)));
+        let wall_us = match self.phase {
+            Phase::Running { since, .. } => Some(micros(now.duration_since(since))),
+            Phase::Setup | Phase::Leaving | Phase::Gone { .. } => self.counters.wall_us,
+        };
+        self.counters = Counters {
+            wall_us,
+            disk_free: free.map(|free| free.bytes),
+            inodes_free: free.map(|free| free.inodes),
+            ..self.group.counters()
+        };
+        if self.counters.oom_kills.is_some_and(|kills| kills > 0) && self.cause.is_none_or(|cause| cause == Cause::Program) {
+            self.cause = Some(Cause::Memory);
+        }
+    }
+
+    /// When this sandbox has to be looked at next, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Setup => Some(self.requested + SETUP_TIME),
+            Phase::Running { since, look, .. } => Some(look.min(since + Duration::from_micros(self.limits.wall_us))),
+            Phase::Leaving => None,
+            Phase::Gone { retry } => Some(retry),
+        }
+    }
+
+    /// Whether a limit is passed at `now`. Sets the next look.
+    pub(super) fn check_limits(&mut self, now: Instant) -> Option<Cause> {
+        match self.phase {
+            Phase::Setup => (now >= self.requested + SETUP_TIME).then_some(Cause::Setup),
+            Phase::Running { since, look, memory_event } => {
+                if now.duration_since(since) >= Duration::from_micros(self.limits.wall_us) {
+                    return Some(Cause::WallTime);
+                }
+                if now < look {
+                    return None;
+                }
+                if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > 0) {
+                    return Some(Cause::Memory);
+                }
+                let used = self.group.cpu_time_us().unwrap_or(0);
+                if used >= self.limits.cpu_time_us {
+                    return Some(Cause::CpuTime);
+                }
+                let pause = if memory_event { RETRY } else { self.earliest_cpu_end(used) };
+                self.phase = Phase::Running { since, look: now + pause, memory_event };
+                None
+            }
+            Phase::Leaving | Phase::Gone { .. } => None,
+        }
+    }
+
+    /// The kernel told that memory ran out: the counter of kills will follow.
+    pub(super) fn memory_ran_out(&mut self, now: Instant) {
+        if let Phase::Running { since, .. } = self.phase {
+            self.phase = Phase::Running { since, look: now, memory_event: true };
+        }
+    }
+
+    /// The group could not be removed yet.
+    pub(super) fn retry_later(&mut self, now: Instant) {
+        self.phase = Phase::Gone { retry: now + RETRY };
+    }
+
+    /// With all its processors busy the tree cannot use up what is left any sooner.
+    fn earliest_cpu_end(&self, used_us: u64) -> Duration {
+        let left = self.limits.cpu_time_us.saturating_sub(used_us);
+        let at_full_speed = left.saturating_mul(1000) / u64::from(self.limits.milli_cpus.max(1));
+        Duration::from_micros(at_full_speed).max(RETRY)
+    }
+}

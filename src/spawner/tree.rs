@@ -1,0 +1,123 @@
+//! Writable trees: `/work` of a job, one tmpfs that each phase gets a copy of, and the private /tmp of a sandbox.
+//!
+//! Nobody outside follows a name in them; they are sized, mounted and dropped, and nothing else.
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::mount::{MntFlags, umount2};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, mkdirat};
+use nix::sys::statfs::fstatfs;
+
+use super::identity::{Block, Lease};
+use super::image::make_folder;
+use crate::base::id::TreeId;
+use crate::sys::mount::{self, Attributes, Depth};
+
+/// What programs cannot do in a writable tree.
+const WRITABLE: Attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES);
+
+/// A tree that outlives one sandbox.
+#[derive(Debug)]
+pub(super) struct Tree {
+    place: PathBuf,
+    mount: OwnedFd,
+    /// Whose files it holds: all phases of a job have the same ids.
+    lease: Rc<Lease>,
+}
+
+impl Tree {
+    /// A new tmpfs below `stage`, in the spawner's own mount namespace: only what is attached can be copied.
+    pub(super) fn create(stage: &Path, tree: TreeId, size: Size, lease: Rc<Lease>) -> io::Result<Self> {
+        let place = stage.join(format!("tree-{}", tree.0));
+        make_folder(&place)?;
+        let mounted = temporary(size, lease.block(), "0755")
+            .and_then(|mounted| mount::attach(mounted.as_fd(), File::open(&place)?.as_fd(), c"").map(|()| mounted));
+        match mounted {
+            Ok(mount) => Ok(Self { place, mount, lease }),
+            Err(error) => {
+                std::fs::remove_dir(&place)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// A detached copy.
+    pub(super) fn copy(&self) -> io::Result<OwnedFd> {
+        mount::copy(self.mount.as_fd(), c"", Depth::One)
+    }
+
+    /// Whose files it holds.
+    pub(super) fn lease(&self) -> Rc<Lease> {
+        Rc::clone(&self.lease)
+    }
+
+    /// What is free.
+    pub(super) fn free(&self) -> io::Result<Free> {
+        free(&self.mount)
+    }
+
+    /// Takes it away. Its pages go with the last sandbox that still has a copy.
+    pub(super) fn remove(self) -> io::Result<()> {
+        umount2(&self.place, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+        std::fs::remove_dir(&self.place)
+    }
+}
+
+/// How large a tree may grow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Bytes of content.
+    pub(super) bytes: u64,
+    /// Files and directories.
+    pub(super) inodes: u64,
+}
+
+/// What a tree still has room for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Free {
+    /// Bytes.
+    pub(super) bytes: u64,
+    /// Files and directories.
+    pub(super) inodes: u64,
+}
+
+impl Free {
+    /// The lesser of both.
+    pub(super) fn least(self, other: Self) -> Self {
+        Self { bytes: self.bytes.min(other.bytes), inodes: self.inodes.min(other.inodes) }
+    }
+}
+
+/// A detached tmpfs (tmpfs(5)) that belongs to the job's user.
+pub(super) fn temporary(size: Size, block: Block, mode: &str) -> io::Result<OwnedFd> {
+    let owner = block.job_user().to_string();
+    let options = [
+        (c"size", &*size.bytes.to_string()),
+        (c"nr_inodes", &*size.inodes.to_string()),
+        (c"mode", mode),
+        (c"uid", &*owner),
+        (c"gid", &*owner),
+    ];
+    mount::create(c"tmpfs", &options, WRITABLE)
+}
+
+/// A detached tmpfs with the directories `tmp` and `shm`, which everybody inside may write to.
+pub(super) fn private_temporary(size: Size, block: Block) -> io::Result<OwnedFd> {
+    let mount = temporary(size, block, "0755")?;
+    for name in [c"tmp", c"shm"] {
+        let mode = Mode::from_bits_truncate(0o1777);
+        mkdirat(&mount, name, mode)?;
+        fchmodat(&mount, name, mode, FchmodatFlags::FollowSymlink)?;
+    }
+    Ok(mount)
+}
+
+/// What is free in a mounted tree.
+pub(super) fn free(mount: &OwnedFd) -> io::Result<Free> {
+    let stat = fstatfs(mount)?;
+    let block = u64::try_from(stat.block_size()).unwrap_or(0);
+    Ok(Free { bytes: stat.blocks_free().saturating_mul(block), inodes: stat.files_free() })
+}

@@ -1,0 +1,122 @@
+//! Processes: made by clone3(2), known by pidfd, ended and reaped by it.
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::{fs, io, ptr};
+
+use nix::fcntl::AtFlags;
+use nix::sched::CloneFlags;
+
+/// Proof that this process has exactly one thread.
+#[derive(Debug)]
+pub struct SingleThreaded(());
+
+impl SingleThreaded {
+    /// Counts the threads.
+    ///
+    /// # Errors
+    /// When there are several, or `/proc` cannot be read.
+    pub fn prove() -> io::Result<Self> {
+        if fs::read_dir("/proc/self/task")?.take(2).count() == 1 {
+            return Ok(Self(()));
+        }
+        Err(io::Error::other("this process has more than one thread"))
+    }
+}
+
+/// Which side of a clone this is.
+#[derive(Debug)]
+pub enum Clone {
+    /// The original, with a descriptor of the copy.
+    Parent(OwnedFd),
+    /// The copy.
+    Child,
+}
+
+/// Copies this process into new namespaces and, on cgroup v2, straight into a group.
+///
+/// The copy gets SIGKILL-proof identity through its pidfd; its end is told by SIGCHLD and the pidfd.
+///
+/// # Errors
+/// What clone3(2) says.
+pub fn clone(_: &SingleThreaded, namespaces: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Clone> {
+    // SAFETY: clone_args is a plain structure of integers, of which zero is a valid value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    let mut pidfd: libc::c_int = -1;
+    args.flags = flag_bits(namespaces) | flag_bits(CloneFlags::from_bits_retain(libc::CLONE_PIDFD));
+    args.pidfd = address(&raw mut pidfd);
+    args.exit_signal = u64::try_from(libc::SIGCHLD).unwrap_or(0);
+    if let Some(group) = cgroup {
+        args.flags |= INTO_CGROUP;
+        args.cgroup = u64::try_from(group.as_raw_fd()).unwrap_or(0);
+    }
+    // SAFETY: `args` and `pidfd` live through the call. The memory is copied, and `SingleThreaded` says that
+    // no other thread holds a lock in it, so the copy may allocate.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Clone::Child),
+        // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
+        _ => Ok(Clone::Parent(unsafe { OwnedFd::from_raw_fd(pidfd) })),
+    }
+}
+
+/// `CLONE_INTO_CGROUP` (clone3(2)); libc gives it a type that is too narrow.
+const INTO_CGROUP: u64 = 0x2_0000_0000;
+
+fn flag_bits(flags: CloneFlags) -> u64 {
+    u64::from(flags.bits().cast_unsigned())
+}
+
+#[expect(clippy::as_conversions, reason = "clone3 takes addresses as numbers")]
+fn address<T>(pointer: *mut T) -> u64 {
+    pointer as u64
+}
+
+/// Sends a signal to the process behind a pidfd (`pidfd_send_signal(2)`).
+///
+/// # Errors
+/// `ESRCH` when it has ended already.
+pub fn signal(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: a null pointer stands for "as kill(2) would"; no other pointer is passed.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, ptr::null::<libc::siginfo_t>(), 0)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Replaces this process by the program in `program` (`execveat(2)` with `AT_EMPTY_PATH`), without variables.
+/// Comes back only when the kernel refuses, with what it says.
+pub fn execute(program: BorrowedFd<'_>, name: &CStr) -> io::Error {
+    let none: [&CStr; 0] = [];
+    match nix::unistd::execveat(program, c"", &[name], &none, AtFlags::AT_EMPTY_PATH) {
+        Ok(never) => match never {},
+        Err(errno) => errno.into(),
+    }
+}
+
+/// Lets every descriptor from `first` up close at exec (`close_range(2)`).
+///
+/// # Errors
+/// What the kernel says.
+pub fn close_at_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: no pointer is passed.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes `to` a copy of `from` that stays open over exec (`dup3(2)`).
+///
+/// # Errors
+/// When the two are the same number, or what the kernel says.
+pub fn duplicate_to(from: BorrowedFd<'_>, to: i32) -> io::Result<()> {
+    // SAFETY: no pointer is passed. What `to` was is closed; the caller is about to exec and owns the table.
+    let result = unsafe { libc::dup3(from.as_raw_fd(), to, 0) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Ends this process at once, without running anything else.
+#[expect(clippy::exit, reason = "a cloned child must not run its parent's destructors")]
+pub fn leave(code: i32) -> ! {
+    // SAFETY: _exit(2) takes no pointer and does not return.
+    unsafe { libc::_exit(code) }
+}
