@@ -109,9 +109,9 @@ impl Language {
     pub fn tools(&self) -> Vec<&str> {
         let mut tools = Vec::new();
         for command in self.compile.iter().chain([&self.run]) {
-            let program = command.0.first().map_or("", String::as_str);
-            if program.starts_with('/') && !tools.contains(&program) {
-                tools.push(program);
+            let path = command.0.first().map_or("", String::as_str);
+            if path.starts_with('/') && !tools.contains(&path) {
+                tools.push(path);
             }
         }
         tools
@@ -120,8 +120,8 @@ impl Language {
 
 impl Command {
     fn filled(&self, file: &str) -> Vec<String> {
-        let fill = |word: &String| word.replace("{file}", file).replace("{program}", PROGRAM);
-        self.0.iter().map(fill).collect()
+        let words = self.0.iter();
+        words.map(|word| word.replace("{file}", file).replace("{program}", PROGRAM)).collect()
     }
 }
 

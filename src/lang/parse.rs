@@ -40,12 +40,12 @@ fn tables(mut root: Table, faults: &mut Faults) -> Vec<Table> {
         Some(Value::Array(list)) if !list.is_empty() && list.len() <= MOST => list
             .into_iter()
             .enumerate()
-            .filter_map(|(index, value)| match value {
-                Value::Table(table) => Some(table),
-                other => {
-                    wrong_type(faults, &format!("language[{index}]"), "a table", &other);
-                    None
+            .filter_map(|(index, value)| {
+                let table = value.as_table().cloned();
+                if table.is_none() {
+                    wrong_type(faults, &format!("language[{index}]"), "a table", &value);
                 }
+                table
             })
             .collect(),
         _none => {
@@ -187,17 +187,15 @@ impl Fields<'_> {
     }
 
     fn required_text(&mut self, key: &str) -> String {
-        match self.table.remove(key) {
-            Some(Value::String(text)) => text,
-            Some(other) => {
-                wrong_type(self.faults, &format!("{}.{key}", self.path), "a string", &other);
-                String::new()
-            }
-            None => {
-                self.fault(key, "is missing");
-                String::new()
-            }
+        let Some(value) = self.table.remove(key) else {
+            self.fault(key, "is missing");
+            return String::new();
+        };
+        if let Value::String(text) = value {
+            return text;
         }
+        wrong_type(self.faults, &format!("{}.{key}", self.path), "a string", &value);
+        String::new()
     }
 
     fn required_words(&mut self, key: &str) -> Vec<String> {
@@ -209,23 +207,21 @@ impl Fields<'_> {
     }
 
     fn words(&mut self, key: &str) -> Option<Vec<String>> {
-        let list = match self.table.remove(key)? {
-            Value::Array(list) => list,
-            other => {
-                let path = format!("{}.{key}", self.path);
-                wrong_type(self.faults, &path, "a list of strings", &other);
-                return Some(vec![String::from("/")]);
-            }
+        let path = format!("{}.{key}", self.path);
+        let value = self.table.remove(key)?;
+        let Value::Array(list) = value else {
+            wrong_type(self.faults, &path, "a list of strings", &value);
+            return Some(vec![String::from("/")]);
         };
         if list.len() > MOST {
             self.fault(key, &format!("has more than {MOST} words"));
         }
         let mut words = Vec::new();
         for (index, value) in list.into_iter().take(MOST).enumerate() {
-            let path = format!("{}.{key}[{index}]", self.path);
-            match value {
-                Value::String(word) => words.push(word),
-                other => wrong_type(self.faults, &path, "a string", &other),
+            if let Value::String(word) = value {
+                words.push(word);
+            } else {
+                wrong_type(self.faults, &format!("{path}[{index}]"), "a string", &value);
             }
         }
         Some(words)
@@ -242,13 +238,12 @@ impl Fields<'_> {
 
     fn section(&mut self, key: &str) -> Option<Fields<'_>> {
         let path = format!("{}.{key}", self.path);
-        match self.table.remove(key)? {
-            Value::Table(table) => Some(Fields { table, path, faults: self.faults }),
-            other => {
-                wrong_type(self.faults, &path, "a table", &other);
-                None
-            }
-        }
+        let value = self.table.remove(key)?;
+        let Value::Table(table) = value else {
+            wrong_type(self.faults, &path, "a table", &value);
+            return None;
+        };
+        Some(Fields { table, path, faults: self.faults })
     }
 
     fn refuse_rest(self) {
