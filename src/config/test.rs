@@ -10,7 +10,7 @@ use crate::config::layers::{self, Sources};
 use crate::config::read::Reader;
 use crate::config::{Config, LogFormat, Method, names, read};
 
-/// The example of the execution specification, word for word.
+/// The example of the execution specification, without the spaces on its empty lines.
 const DOCUMENTED: &str = r#"
 api:
   # Server settings
@@ -20,26 +20,26 @@ api:
     enabled: false
     cert_file: ""
     key_file: ""
-  
+
   # Authentication
   auth:
     enabled: true
     method: "api_key"
     jwt_secret: "secret"
-  
+
   # Rate limiting
   rate_limit:
     enabled: true
     requests_per_hour: 1000
     requests_per_minute: 100
-  
+
   # Job settings
   job:
     max_timeout: 300
     max_memory: 1024
     max_concurrent: 100
     retention_days: 7
-  
+
   # Security
   security:
     cors_origins: ["*"]
