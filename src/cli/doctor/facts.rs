@@ -1,0 +1,125 @@
+//! Looks at the host, by reading files only. What cannot be read is absent, never guessed.
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::cli::doctor::cgroup::{self, Cgroups};
+use crate::lang::Languages;
+
+/// What was found on a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The processor that this program is built for.
+    pub architecture: String,
+    /// `uname -r`.
+    pub kernel: Option<String>,
+    /// Effective user id.
+    pub uid: Option<u32>,
+    /// Effective capabilities, one bit each (capabilities(7)).
+    pub capabilities: Option<u64>,
+    /// `user.max_user_namespaces`.
+    pub user_namespaces: Option<u64>,
+    /// Words of `seccomp/actions_avail`.
+    pub seccomp_actions: Vec<String>,
+    /// Control groups.
+    pub cgroups: Cgroups,
+    /// Swap that the host has, KiB.
+    pub swap_kib: Option<u64>,
+    /// The spawner's program.
+    pub spawner: Program,
+    /// Programs that languages need, with the language's id.
+    pub tools: Vec<(String, Program)>,
+}
+
+/// A path, and whether a program is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Where it should be.
+    pub path: PathBuf,
+    /// Whether a file that may be executed is there.
+    pub found: bool,
+}
+
+/// Gathers the facts.
+pub fn gather(spawner: &Path, languages: &Languages) -> Facts {
+    let status = text("/proc/self/status").unwrap_or_default();
+    let mounts = text("/proc/self/mountinfo").unwrap_or_default();
+    let own = text("/proc/self/cgroup").unwrap_or_default();
+    Facts {
+        architecture: std::env::consts::ARCH.to_owned(),
+        kernel: text("/proc/sys/kernel/osrelease").map(|release| release.trim().to_owned()),
+        uid: field(&status, "Uid:", 1).and_then(|uid| uid.parse().ok()),
+        capabilities: field(&status, "CapEff:", 0)
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok()),
+        user_namespaces: text("/proc/sys/user/max_user_namespaces")
+            .and_then(|number| number.trim().parse().ok()),
+        seccomp_actions: words("/proc/sys/kernel/seccomp/actions_avail"),
+        cgroups: cgroups(&mounts, &own),
+        swap_kib: text("/proc/meminfo")
+            .and_then(|info| field(&info, "SwapTotal:", 0)?.parse().ok()),
+        spawner: program(spawner),
+        tools: tools(languages),
+    }
+}
+
+fn cgroups(mounts: &str, own: &str) -> Cgroups {
+    let mut cgroups = cgroup::mounted(mounts, own);
+    if let Some(unified) = &mut cgroups.unified {
+        unified.controllers = words(unified.own_group.join("cgroup.controllers"));
+    }
+    cgroups.swap_limit = cgroup::swap_files(&cgroups).iter().any(|file| file.exists());
+    cgroups
+}
+
+fn tools(languages: &Languages) -> Vec<(String, Program)> {
+    let of = |language: &crate::lang::Language| {
+        let programs = language.tools().into_iter().map(|tool| program(Path::new(tool)));
+        programs.map(|program| (language.id.clone(), program)).collect::<Vec<_>>()
+    };
+    languages.iter().flat_map(of).collect()
+}
+
+fn program(path: &Path) -> Program {
+    let runs = |data: fs::Metadata| data.is_file() && data.permissions().mode() & 0o111 != 0;
+    Program { path: path.to_owned(), found: fs::metadata(path).is_ok_and(runs) }
+}
+
+fn text(path: impl AsRef<Path>) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+fn words(path: impl AsRef<Path>) -> Vec<String> {
+    text(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// The word at `index` of the line that begins with `name` (`proc_pid_status(5)`, `proc_meminfo(5)`).
+fn field<'a>(text: &'a str, name: &str, index: usize) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().nth(index)
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_by_the_name_of_its_line() {
+        let status = "Name:\tkiln\nUid:\t1\t2\t3\t4\nCapEff:\t000001ff\n";
+        assert_eq!(field(status, "Uid:", 1), Some("2"));
+        assert_eq!(field(status, "CapEff:", 0), Some("000001ff"));
+        assert_eq!(field(status, "Gid:", 0), None);
+    }
+
+    #[test]
+    fn this_host_has_a_kernel_and_no_spawner_in_nowhere() {
+        let facts = gather(Path::new("/nowhere/kiln-spawner"), &Languages::embedded().unwrap());
+        assert!(facts.kernel.is_some() && facts.uid.is_some() && facts.capabilities.is_some());
+        assert!(!facts.spawner.found);
+        assert_eq!(facts.tools.len(), 3);
+    }
+
+    #[test]
+    fn a_directory_is_no_program() {
+        assert!(!program(Path::new("/")).found);
+        assert!(program(Path::new("/proc/self/exe")).found);
+    }
+}
