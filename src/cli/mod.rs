@@ -23,11 +23,7 @@ use crate::lang::Languages;
 use crate::telemetry;
 
 #[derive(Debug, Parser)]
-#[command(
-    name = "kiln",
-    version,
-    about = "Runs untrusted code in raw Linux isolation behind an HTTP API"
-)]
+#[command(name = "kiln", version, about = "Runs untrusted code in raw Linux isolation behind an HTTP API")]
 #[command(after_help = "Exit codes: 0 well, 2 usage, 69 missing privilege or kernel feature, \
                         70 internal, 75 spawner lost, 78 configuration")]
 struct Cli {
@@ -68,8 +64,7 @@ pub fn main() -> ExitCode {
     let environment = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
     let surroundings = Surroundings {
         environment: environment.collect(),
-        executable: std::env::current_exe()
-            .unwrap_or_else(|_unknown| PathBuf::from("/proc/self/exe")),
+        executable: std::env::current_exe().unwrap_or_else(|_unknown| PathBuf::from("/proc/self/exe")),
     };
     run(std::env::args_os(), surroundings).into()
 }
@@ -171,9 +166,7 @@ fn complain(what: &dyn Display, exit: Exit) -> Exit {
 /// write an answer that was well is one.
 fn written(result: io::Result<()>, exit: Exit) -> Exit {
     match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && exit == Exit::Ok => {
-            Exit::Internal
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && exit == Exit::Ok => Exit::Internal,
         Ok(()) | Err(_) => exit,
     }
 }

@@ -59,8 +59,7 @@ pub(super) fn merge(sources: &Sources, faults: &mut Faults) -> Layers {
         faults.add("defaults.yaml", message);
         Dict::new()
     });
-    let mut merged =
-        Figment::from(Layer { name: DEFAULT_SOURCE.to_owned(), dict: defaults.clone() });
+    let mut merged = Figment::from(Layer { name: DEFAULT_SOURCE.to_owned(), dict: defaults.clone() });
     if let Some(file) = file_layer(sources, faults) {
         merged = merged.merge(file);
     }
@@ -132,11 +131,7 @@ fn yaml(text: &str) -> Result<Dict, String> {
     value.into_dict().ok_or_else(|| String::from("holds no settings: `name: value` is expected"))
 }
 
-fn variable_layers(
-    environment: &BTreeMap<String, String>,
-    defaults: &Dict,
-    faults: &mut Faults,
-) -> Vec<Layer> {
+fn variable_layers(environment: &BTreeMap<String, String>, defaults: &Dict, faults: &mut Faults) -> Vec<Layer> {
     let mut known = Vec::new();
     let mut layers = Vec::new();
     for key in names::keys(defaults) {

@@ -43,8 +43,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn text(&mut self, key: &str) -> String {
-        self.read(key, "a text", |given| given.text().filter(|text| !text.is_empty()))
-            .unwrap_or_default()
+        self.read(key, "a text", |given| given.text().filter(|text| !text.is_empty())).unwrap_or_default()
     }
 
     /// A text that may be absent: null and the empty text mean so.
@@ -122,12 +121,7 @@ impl<'a> Reader<'a> {
         self.faults.add(key, format!("{message} (from {name})"));
     }
 
-    fn read<T>(
-        &mut self,
-        key: &str,
-        expected: &str,
-        convert: impl Fn(&Given) -> Option<T>,
-    ) -> Option<T> {
+    fn read<T>(&mut self, key: &str, expected: &str, convert: impl Fn(&Given) -> Option<T>) -> Option<T> {
         self.seen.push(key.to_owned());
         let given = self.given(key);
         let converted = given.as_ref().and_then(&convert);

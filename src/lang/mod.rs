@@ -71,9 +71,7 @@ impl Languages {
 
     /// The language of this id or alias.
     pub fn find(&self, name: &str) -> Option<&Language> {
-        self.0.iter().find(|language| {
-            language.id == name || language.aliases.iter().any(|alias| alias == name)
-        })
+        self.0.iter().find(|language| language.id == name || language.aliases.iter().any(|alias| alias == name))
     }
 
     /// The ids, in the order of the table.
@@ -155,10 +153,7 @@ mod test {
         let (python, c) = (languages.find("python").unwrap(), languages.find("c").unwrap());
         assert_eq!(python.compile_command(), None);
         let arguments = words("{file} b");
-        assert_eq!(
-            python.run_command(&arguments),
-            words("/usr/bin/python3 /work/main.py {file} b")
-        );
+        assert_eq!(python.run_command(&arguments), words("/usr/bin/python3 /work/main.py {file} b"));
         let compile = words("/usr/bin/gcc -O2 -pipe -o /work/program /work/main.c -lm");
         assert_eq!(c.compile_command(), Some(compile));
         assert_eq!(c.run_command(&[]), words("/work/program"));

@@ -23,9 +23,7 @@ pub(super) fn languages(text: &str) -> Result<Vec<Language>, Faults> {
     let found = tables(root, &mut faults)
         .into_iter()
         .enumerate()
-        .map(|(index, table)| {
-            Fields { table, path: format!("language[{index}]"), faults: &mut faults }.language()
-        })
+        .map(|(index, table)| Fields { table, path: format!("language[{index}]"), faults: &mut faults }.language())
         .collect::<Vec<_>>();
     refuse_doubles(&found, &mut faults);
     if faults.is_empty() { Ok(found) } else { Err(faults) }
@@ -49,8 +47,7 @@ fn tables(mut root: Table, faults: &mut Faults) -> Vec<Table> {
             })
             .collect(),
         _none => {
-            faults
-                .add("language", format!("between 1 and {MOST} [[language]] tables are expected"));
+            faults.add("language", format!("between 1 and {MOST} [[language]] tables are expected"));
             Vec::new()
         }
     }
@@ -157,10 +154,7 @@ impl Fields<'_> {
             let left = known.iter().fold(word.clone(), |word, name| word.replace(name, ""));
             if left.contains(['{', '}']) {
                 let allowed = if known.is_empty() { "none" } else { &known.join(" and ") };
-                self.fault(
-                    key,
-                    &format!("unknown placeholder in \"{word}\"; known here: {allowed}"),
-                );
+                self.fault(key, &format!("unknown placeholder in \"{word}\"; known here: {allowed}"));
             }
             if word.contains('\0') {
                 self.fault(key, "holds a NUL character, which no argument can");
@@ -171,10 +165,7 @@ impl Fields<'_> {
     fn check_name(&mut self, key: &str, name: &str) {
         let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+#.-".contains(c);
         if name.is_empty() || name.len() > LONGEST || !name.chars().all(known) {
-            self.fault(
-                key,
-                &format!("\"{name}\" is no name: 1 to {LONGEST} of a-z 0-9 + # . - are"),
-            );
+            self.fault(key, &format!("\"{name}\" is no name: 1 to {LONGEST} of a-z 0-9 + # . - are"));
         }
     }
 
@@ -293,11 +284,7 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
         check("run = [\"/usr/bin/lua\", \"{file}\"]\n", "", "language[0].run: is missing");
         check("name =", "colour = \"red\"\nname =", "language[0].colour: unknown field");
         check("after = \"Lua \"", "after = \"\", x = 1", "language[0].version.x: unknown field");
-        check(
-            "[[language]]",
-            "extra = 1\n[[language]]",
-            "extra: unknown; the table has [[language]] entries only",
-        );
+        check("[[language]]", "extra = 1\n[[language]]", "extra: unknown; the table has [[language]] entries only");
     }
 
     #[test]
@@ -309,11 +296,7 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
             "run = \"lua\"",
             "language[0].run: a list of strings is expected, not string",
         );
-        check(
-            "file =",
-            "limits = 1\nfile =",
-            "language[0].limits: a table is expected, not integer",
-        );
+        check("file =", "limits = 1\nfile =", "language[0].limits: a table is expected, not integer");
         check(
             "file =",
             "limits = { processes = 0 }\nfile =",
@@ -329,11 +312,7 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
             "language[0].run: \"lua\" is no absolute path inside the image",
         );
         check("\"/usr/bin/lua\", \"{file}\"", "", "language[0].run: names no program");
-        check(
-            "\"{file}\"",
-            "\"{source}\"",
-            "language[0].run: unknown placeholder in \"{source}\"; known here: {file}",
-        );
+        check("\"{file}\"", "\"{source}\"", "language[0].run: unknown placeholder in \"{source}\"; known here: {file}");
         check(
             "\"{file}\"",
             "\"{program}\"",
@@ -349,30 +328,15 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
 
     #[test]
     fn a_bad_name_is_named() {
-        check(
-            "\"lua\"",
-            "\"Lua 5\"",
-            "language[0].id: \"Lua 5\" is no name: 1 to 64 of a-z 0-9 + # . - are",
-        );
-        check(
-            "\"main.lua\"",
-            "\"../x\"",
-            "language[0].file: \"../x\" is no plain file name like main.py",
-        );
-        check(
-            "\"main.lua\"",
-            "\"program\"",
-            "language[0].file: \"program\" is no plain file name like main.py",
-        );
+        check("\"lua\"", "\"Lua 5\"", "language[0].id: \"Lua 5\" is no name: 1 to 64 of a-z 0-9 + # . - are");
+        check("\"main.lua\"", "\"../x\"", "language[0].file: \"../x\" is no plain file name like main.py");
+        check("\"main.lua\"", "\"program\"", "language[0].file: \"program\" is no plain file name like main.py");
         check("name =", "aliases = [\"lua\"]\nname =", "language[0]: the name \"lua\" is taken");
     }
 
     #[test]
     fn all_faults_are_reported_at_once() {
-        assert_eq!(
-            faults("name = \"Lua\"\nfile = \"main.lua\"", "name = 1\nfile = 2\nx = 3").len(),
-            4
-        );
+        assert_eq!(faults("name = \"Lua\"\nfile = \"main.lua\"", "name = 1\nfile = 2\nx = 3").len(), 4);
         assert_eq!(languages(&GOOD.repeat(2)).unwrap_err().as_slice().len(), 1);
         assert_eq!(languages("").unwrap_err().as_slice().len(), 1);
         assert_eq!(languages("a = [").unwrap_err().as_slice().len(), 1);

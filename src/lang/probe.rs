@@ -38,11 +38,7 @@ mod test {
     #[test]
     fn versions_are_read_as_the_programs_print_them() {
         check("Python ", b"Python 3.11.2\n", Some("3.11.2"));
-        check(
-            "version ",
-            b"GNU bash, version 5.2.15(1)-release (x86_64-pc-linux-gnu)\n",
-            Some("5.2.15"),
-        );
+        check("version ", b"GNU bash, version 5.2.15(1)-release (x86_64-pc-linux-gnu)\n", Some("5.2.15"));
         check("", b"12.2.0\n", Some("12.2.0"));
     }
 

@@ -1,1 +1,361 @@
-//! Talks to the spawner.
+//! Talks to the spawner: trees and sandboxes as values that can be waited for.
+//!
+//! Dropping a [`Tree`] removes it; dropping a [`Sandbox`] does not end it, [`Ender`] does. When the spawner is
+//! gone, whatever waited is told so. Not here: which job runs, and what its end means.
+pub mod client;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::base::id::{SandboxId, TreeId};
+use crate::base::size::ByteSize;
+use crate::launch::client::{Client, Event};
+use crate::wire::reply;
+use crate::wire::request::Request;
+
+
+
+/// The way to the spawner. Clones lead to the same one.
+#[derive(Clone, Debug)]
+pub struct Launcher(Arc<Client>);
+
+/// A writable tree that the phases of one job share.
+#[derive(Debug)]
+pub struct Tree {
+    id: TreeId,
+    client: Arc<Client>,
+}
+
+/// What is to be started, and in what.
+#[derive(Debug)]
+pub struct SandboxRequest<'a> {
+    /// The server's own words, kept by the spawner.
+    pub label: [u8; 64],
+    /// What is mounted at `/`.
+    pub image: Image,
+    /// The program.
+    pub program: Program,
+    /// Files that exist before it starts.
+    pub files: Vec<InputFile>,
+    /// All that it reads on descriptor 0.
+    pub stdin: Vec<u8>,
+    /// What is mounted at `/work`.
+    pub work: &'a Tree,
+    /// What it may use.
+    pub limits: SandboxLimits,
+}
+
+/// What is mounted at `/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// The embedded image: the host's own `/usr`.
+    Host,
+}
+
+/// A program with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The program and its arguments.
+    pub argv: Vec<Vec<u8>>,
+    /// `NAME=value`
+    pub env: Vec<Vec<u8>>,
+    /// Working directory.
+    pub cwd: Vec<u8>,
+}
+
+/// A file below the working directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputFile {
+    /// Plain names with `/` between them.
+    pub path: String,
+    /// Whether it may be executed.
+    pub executable: bool,
+    /// The bytes.
+    pub content: Vec<u8>,
+}
+
+/// What one sandbox may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SandboxLimits {
+    /// Wall time.
+    pub wall: Duration,
+    /// Processor time of the tree.
+    pub cpu_time: Duration,
+    /// Processors, in thousandths.
+    pub milli_cpus: u32,
+    /// Memory and swap.
+    pub memory: ByteSize,
+    /// Processes and threads.
+    pub processes: u32,
+    /// Descriptors of a process.
+    pub open_files: u32,
+    /// Largest file.
+    pub file_size: ByteSize,
+    /// Bytes in /tmp.
+    pub disk: ByteSize,
+    /// Files and directories in /tmp.
+    pub disk_inodes: u64,
+}
+
+/// A sandbox whose program was started.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// What it prints on descriptor 1.
+    pub stdout: pipe::Receiver,
+    /// What it prints on descriptor 2.
+    pub stderr: pipe::Receiver,
+    /// Ends it.
+    pub ender: Ender,
+    /// Tells its end.
+    pub end: EndWaiter,
+    /// How long making it took.
+    pub setup: Duration,
+}
+
+/// Ends a sandbox with everything in it.
+#[derive(Clone, Debug)]
+pub struct Ender {
+    sandbox: SandboxId,
+    client: Arc<Client>,
+}
+
+impl Ender {
+    /// Asks for the end. The caller remembers why. Asking twice, or too late, does nothing.
+    pub fn end(&self) {
+        self.client.say(Request::End { sandbox: self.sandbox });
+    }
+}
+
+/// Waits for the end of a sandbox.
+#[derive(Debug)]
+pub struct EndWaiter {
+    sandbox: SandboxId,
+    events: mpsc::Receiver<Event>,
+    client: Arc<Client>,
+}
+
+/// How a sandbox ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// How its main program ended.
+    pub exit: Exit,
+    /// What ended it.
+    pub cause: EndCause,
+    /// What it used.
+    pub counters: Counters,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// The whole sandbox was ended before the program told.
+    Unknown,
+}
+
+/// What ended a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// Its program ended.
+    Program,
+    /// Its wall time was over.
+    WallTime,
+    /// Its processor time was over.
+    CpuTime,
+    /// Its memory limit made the kernel kill.
+    Memory,
+    /// [`Ender::end`]
+    Requested,
+    /// The spawner is gone, and the sandbox with it.
+    SpawnerLost,
+}
+
+/// What a sandbox used. What the kernel cannot say is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// From the program's start to its end, µs.
+    pub wall_us: Option<u64>,
+    /// Processor time in user mode, µs.
+    pub cpu_user_us: Option<u64>,
+    /// Processor time in the kernel, µs.
+    pub cpu_system_us: Option<u64>,
+    /// Highest memory, bytes.
+    pub memory_peak: Option<u64>,
+    /// Most processes at once.
+    pub processes_peak: Option<u64>,
+    /// Bytes read from block devices.
+    pub io_read: Option<u64>,
+    /// Bytes written to block devices.
+    pub io_write: Option<u64>,
+    /// Processes that the group's own limit made the kernel kill.
+    pub oom_kills: Option<u64>,
+    /// Times that memory was refused.
+    pub memory_denied: Option<u64>,
+    /// Times that swap was refused.
+    pub swap_denied: Option<u64>,
+    /// Times that a process was refused.
+    pub processes_denied: Option<u64>,
+    /// Whether a writable file system was full at the end.
+    pub disk_full: bool,
+    /// Whether one had no inode left.
+    pub inodes_full: bool,
+}
+
+/// Why something was not started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LaunchError {
+    /// The spawner may not, or cannot yet, do this.
+    #[error("refused: {what}{}", amounts(*asked, *ceiling))]
+    Refused {
+        /// What.
+        what: String,
+        /// How much was asked for.
+        asked: u64,
+        /// How much may be had.
+        ceiling: u64,
+    },
+    /// A step of making the sandbox, or of starting the program, did not work.
+    #[error("could not {step}: {message}")]
+    Setup {
+        /// Which step.
+        step: String,
+        /// Why.
+        message: String,
+    },
+    /// The spawner is gone.
+    #[error("the spawner is gone; kiln has to be started again")]
+    Unavailable,
+}
+
+fn amounts(asked: u64, ceiling: u64) -> String {
+    if asked == 0 && ceiling == 0 { String::new() } else { format!(" (asked {asked}, possible {ceiling})") }
+}
+
+impl Launcher {
+    /// How limits are put in force on this host: `cgroup v1`, `cgroup v2`.
+    pub fn cgroups(&self) -> &str {
+        self.0.cgroups()
+    }
+
+    /// A new empty tree.
+    ///
+    /// # Errors
+    /// When the spawner refuses or is gone.
+    pub async fn make_tree(&self, bytes: ByteSize, inodes: u64) -> Result<Tree, LaunchError> {
+        let (id, made) = self.0.expect_tree()?;
+        // From here on the tree is removed even when this call is given up half-way.
+        let tree = Tree { id, client: Arc::clone(&self.0) };
+        self.0.ask(Request::MakeTree { tree: id, bytes: bytes.bytes(), inodes }, Vec::new()).await?;
+        match made.await {
+            Ok(Ok(())) => Ok(tree),
+            Ok(Err(refusal)) => Err(refused(refusal)),
+            Err(oneshot::error::RecvError { .. }) => Err(LaunchError::Unavailable),
+        }
+    }
+
+    /// Makes a sandbox and starts its program.
+    ///
+    /// # Errors
+    /// When it was not started. Nothing of it is left then.
+    pub async fn start(&self, request: SandboxRequest<'_>) -> Result<Sandbox, LaunchError> {
+        start::start(&self.0, request).await
+    }
+
+    /// Comes back when the spawner is gone.
+    pub async fn lost(&self) {
+        self.0.lost().await;
+    }
+
+    /// Whether the spawner is gone.
+    pub fn is_lost(&self) -> bool {
+        self.0.is_lost()
+    }
+}
+
+fn refused(refusal: crate::plan::ceiling::Refusal) -> LaunchError {
+    LaunchError::Refused { what: refusal.what, asked: refusal.asked, ceiling: refusal.ceiling }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.client.say(Request::DropTree { tree: self.id });
+    }
+}
+
+impl EndWaiter {
+    /// The end, when nothing of the sandbox is left.
+    pub async fn wait(mut self) -> End {
+        let mut exit = Exit::Unknown;
+        while let Some(event) = self.events.recv().await {
+            match event {
+                Event::Exited(status) => exit = exit_of(status),
+                Event::Ended(cause, counters) => return End { exit, cause: cause_of(cause), counters: counters_of(counters) },
+                Event::Started(_) | Event::Failed { .. } | Event::Refused(_) => {}
+            }
+        }
+        End { exit, cause: EndCause::SpawnerLost, counters: Counters::default() }
+    }
+}
+
+impl Drop for EndWaiter {
+    fn drop(&mut self) {
+        self.client.forget(self.sandbox);
+    }
+}
+
+/// wait(2): the low seven bits are the signal, 0 when the program exited; the code is in the next byte.
+fn exit_of(status: u32) -> Exit {
+    match status & 0x7f {
+        0 => Exit::Code(i32::try_from(status >> 8 & 0xff).unwrap_or(0)),
+        signal => Exit::Signal(i32::try_from(signal).unwrap_or(0)),
+    }
+}
+
+const fn cause_of(cause: reply::Cause) -> EndCause {
+    match cause {
+        // A failed set-up is told before the end; whoever waits for the end asked for nothing else.
+        reply::Cause::Program | reply::Cause::Setup => EndCause::Program,
+        reply::Cause::WallTime => EndCause::WallTime,
+        reply::Cause::CpuTime => EndCause::CpuTime,
+        reply::Cause::Memory => EndCause::Memory,
+        reply::Cause::Requested => EndCause::Requested,
+    }
+}
+
+const fn counters_of(counters: reply::Counters) -> Counters {
+    Counters {
+        wall_us: counters.wall_us,
+        cpu_user_us: counters.cpu_user_us,
+        cpu_system_us: counters.cpu_system_us,
+        memory_peak: counters.memory_peak,
+        processes_peak: counters.processes_peak,
+        io_read: counters.io_read,
+        io_write: counters.io_write,
+        oom_kills: counters.oom_kills,
+        memory_denied: counters.memory_denied,
+        swap_denied: counters.swap_denied,
+        processes_denied: counters.processes_denied,
+        disk_full: matches!(counters.disk_free, Some(0)),
+        inodes_full: matches!(counters.inodes_free, Some(0)),
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_wait_status_is_read_as_wait_2_says() {
+        assert_eq!(exit_of(0), Exit::Code(0));
+        assert_eq!(exit_of(0x0700), Exit::Code(7));
+        assert_eq!(exit_of(9), Exit::Signal(9));
+        assert_eq!(exit_of(0x8b), Exit::Signal(11));
+    }
+}

@@ -14,12 +14,12 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, chdir, fchdir, pivot_root, sethostname, setresgid, setresuid, setgroups, setsid};
+use nix::unistd::{Gid, Uid, chdir, fchdir, pivot_root, setgroups, sethostname, setresgid, setresuid, setsid};
 
+use crate::plan::JOB_ID;
 use crate::plan::limits::Limits;
 use crate::plan::mount::BoxPath;
 use crate::plan::protocol::CHANNEL;
-use crate::plan::JOB_ID;
 use crate::sys::mount::{self, Attributes, Depth};
 use crate::sys::seccomp;
 use crate::sys::{network, process, signal};
@@ -150,12 +150,33 @@ fn mount_proc(cell: &Cell<'_>) -> io::Result<()> {
 
 /// What the OCI runtime specification's users mask by default, and what tells about the host beside it.
 const MASKED_FILES: &[&CStr] = &[
-    c"proc/kcore", c"proc/keys", c"proc/key-users", c"proc/latency_stats", c"proc/timer_list", c"proc/timer_stats",
-    c"proc/sched_debug", c"proc/interrupts", c"proc/kallsyms", c"proc/modules", c"proc/cmdline", c"proc/config.gz",
-    c"proc/kmsg", c"proc/slabinfo", c"proc/vmallocinfo", c"proc/pagetypeinfo", c"proc/mdstat", c"proc/swaps",
-    c"proc/partitions", c"proc/diskstats", c"proc/iomem", c"proc/ioports", c"proc/softirqs", c"proc/zoneinfo",
+    c"proc/kcore",
+    c"proc/keys",
+    c"proc/key-users",
+    c"proc/latency_stats",
+    c"proc/timer_list",
+    c"proc/timer_stats",
+    c"proc/sched_debug",
+    c"proc/interrupts",
+    c"proc/kallsyms",
+    c"proc/modules",
+    c"proc/cmdline",
+    c"proc/config.gz",
+    c"proc/kmsg",
+    c"proc/slabinfo",
+    c"proc/vmallocinfo",
+    c"proc/pagetypeinfo",
+    c"proc/mdstat",
+    c"proc/swaps",
+    c"proc/partitions",
+    c"proc/diskstats",
+    c"proc/iomem",
+    c"proc/ioports",
+    c"proc/softirqs",
+    c"proc/zoneinfo",
 ];
-const MASKED_FOLDERS: &[&CStr] = &[c"proc/acpi", c"proc/asound", c"proc/scsi", c"proc/driver", c"proc/pressure", c"proc/tty"];
+const MASKED_FOLDERS: &[&CStr] =
+    &[c"proc/acpi", c"proc/asound", c"proc/scsi", c"proc/driver", c"proc/pressure", c"proc/tty"];
 const READ_ONLY: &[&CStr] = &[c"proc/bus", c"proc/fs", c"proc/irq", c"proc/sys", c"proc/sysrq-trigger"];
 
 fn mask_proc(cell: &Cell<'_>) -> io::Result<()> {

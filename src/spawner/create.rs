@@ -112,7 +112,8 @@ fn find_trees<'a>(trees: &'a [(TreeId, Tree)], start: &'a Start) -> Result<Vec<M
     let mut found = Vec::new();
     for mount in &start.plan.mounts {
         let MountSource::Tree { tree: id } = mount.source else { continue };
-        let (_, tree) = trees.iter().find(|(known, _)| *known == id).ok_or_else(|| refused("a tree that does not exist"))?;
+        let (_, tree) =
+            trees.iter().find(|(known, _)| *known == id).ok_or_else(|| refused("a tree that does not exist"))?;
         if mount.target.as_str() != "/work" {
             return Err(refused("a mount elsewhere than /work"));
         }
@@ -149,13 +150,19 @@ fn check_descriptors([program, files, stdio @ ..]: &[OwnedFd; START_DESCRIPTORS]
         if !memfd::is_sealed(file.as_fd()) {
             return Err(refused("a memfd that is not sealed"));
         }
-        let length = memfd::length(file.as_fd()).map_err(|source| CreateError::Step { name: "measure a memfd", source })?;
+        let length =
+            memfd::length(file.as_fd()).map_err(|source| CreateError::Step { name: "measure a memfd", source })?;
         if length > most {
-            return Err(CreateError::Refused(Refusal { what: format!("{what} (bytes)"), asked: length, ceiling: most }));
+            return Err(CreateError::Refused(Refusal {
+                what: format!("{what} (bytes)"),
+                asked: length,
+                ceiling: most,
+            }));
         }
     }
     for file in stdio {
-        let stat = fstat(file).map_err(|errno| CreateError::Step { name: "look at a descriptor", source: errno.into() })?;
+        let stat =
+            fstat(file).map_err(|errno| CreateError::Step { name: "look at a descriptor", source: errno.into() })?;
         let pipe = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFIFO;
         if !pipe && !memfd::is_sealed(file.as_fd()) {
             return Err(refused("a descriptor that is neither a pipe nor a sealed memfd"));

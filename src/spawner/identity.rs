@@ -149,7 +149,8 @@ mod test {
         let folder = tempfile::tempdir().unwrap();
         let first = Blocks::reserve(folder.path(), InstanceId(5)).unwrap();
         let second = Blocks::reserve(folder.path(), InstanceId(5)).unwrap();
-        let leases: Vec<Rc<Lease>> = (0..BLOCKS).flat_map(|_| [first.take().unwrap(), second.take().unwrap()]).collect();
+        let leases: Vec<Rc<Lease>> =
+            (0..BLOCKS).flat_map(|_| [first.take().unwrap(), second.take().unwrap()]).collect();
         assert!(first.take().is_none());
         let starts: BTreeSet<u32> = leases.iter().map(|lease| lease.block().outside(0)).collect();
         assert_eq!(starts.len(), leases.len());

@@ -17,10 +17,37 @@ use crate::sys::mount::{self, Attributes, Depth};
 
 /// What of the host's `/etc` sandboxes see. Nothing of it is secret or says which host this is.
 const ETC: &[&str] = &[
-    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "ssl/openssl.cnf", "ca-certificates.conf",
-    "localtime", "timezone", "mime.types", "protocols", "services", "gai.conf", "host.conf", "bash.bashrc", "profile",
-    "terminfo", "java-17-openjdk", "java-21-openjdk", "python3", "python3.11", "python3.13", "fonts", "magic",
-    "locale.alias", "perl", "php", "ruby", "lua", "debian_version", "os-release",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "alternatives",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "ca-certificates.conf",
+    "localtime",
+    "timezone",
+    "mime.types",
+    "protocols",
+    "services",
+    "gai.conf",
+    "host.conf",
+    "bash.bashrc",
+    "profile",
+    "terminfo",
+    "java-17-openjdk",
+    "java-21-openjdk",
+    "python3",
+    "python3.11",
+    "python3.13",
+    "fonts",
+    "magic",
+    "locale.alias",
+    "perl",
+    "php",
+    "ruby",
+    "lua",
+    "debian_version",
+    "os-release",
 ];
 
 /// Links of a merged `/usr`, where the host has them.
@@ -40,8 +67,12 @@ const DEVICES: &[(&str, u64, u64)] =
     &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9)];
 
 /// Links of /dev into the process's own descriptors.
-const DEVICE_LINKS: &[(&str, &str)] =
-    &[("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+const DEVICE_LINKS: &[(&str, &str)] = &[
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 
 /// What every sandbox's file system begins as.
 #[derive(Debug)]
@@ -128,7 +159,8 @@ fn hide(place: &Path) -> io::Result<()> {
     if !place.is_dir() {
         return Ok(());
     }
-    let empty = mount::create(c"tmpfs", &[(c"size", "4k"), (c"nr_inodes", "2"), (c"mode", "0755")], Attributes::READ_ONLY)?;
+    let empty =
+        mount::create(c"tmpfs", &[(c"size", "4k"), (c"nr_inodes", "2"), (c"mode", "0755")], Attributes::READ_ONLY)?;
     mount::attach(empty.as_fd(), File::open(place)?.as_fd(), c"")
 }
 
@@ -163,7 +195,11 @@ fn copy_entry(from: &Path, to: &Path) -> io::Result<()> {
 /// The accounts and names of the sandbox's own little world.
 fn write_identity(etc: &Path) -> io::Result<()> {
     let user = format!("kiln:x:{JOB_ID}:{JOB_ID}:kiln job:/work:/bin/sh\n");
-    write(etc, "passwd", &format!("root:x:0:0:root:/:/usr/sbin/nologin\n{user}nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"))?;
+    write(
+        etc,
+        "passwd",
+        &format!("root:x:0:0:root:/:/usr/sbin/nologin\n{user}nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"),
+    )?;
     write(etc, "group", &format!("root:x:0:\nkiln:x:{JOB_ID}:\nnogroup:x:65534:\n"))?;
     write(etc, "hosts", "127.0.0.1 localhost kiln\n::1 localhost\n")?;
     write(etc, "hostname", "kiln\n")?;

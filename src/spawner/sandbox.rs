@@ -92,7 +92,9 @@ impl Sandbox {
             inodes_free: free.map(|free| free.inodes),
             ..self.group.counters()
         };
-        if self.counters.oom_kills.is_some_and(|kills| kills > 0) && self.cause.is_none_or(|cause| cause == Cause::Program) {
+        if self.counters.oom_kills.is_some_and(|kills| kills > 0)
+            && self.cause.is_none_or(|cause| cause == Cause::Program)
+        {
             self.cause = Some(Cause::Memory);
         }
     }

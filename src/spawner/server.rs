@@ -110,7 +110,8 @@ impl Server {
                 Some((request, descriptors)) => self.handle(request, descriptors, now)?,
             }
         }
-        let interest = if self.connection.is_behind() { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
+        let interest =
+            if self.connection.is_behind() { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
         let mut event = EpollEvent::new(interest, SOCKET);
         self.epoll.modify(self.connection.socket(), &mut event).map_err(|errno| Lost::Socket(errno.into()))
     }
@@ -182,7 +183,8 @@ impl Server {
     fn start(&mut self, start: &Start, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), Lost> {
         let id = start.sandbox;
         if self.sandboxes.iter().any(|sandbox| sandbox.id == id) {
-            let refusal = Refusal { what: String::from("a sandbox with a name that is in use"), asked: id.0, ceiling: 0 };
+            let refusal =
+                Refusal { what: String::from("a sandbox with a name that is in use"), asked: id.0, ceiling: 0 };
             return self.connection.send(&Reply::Refused { sandbox: id, refusal });
         }
         match create::create(&self.host, &self.trees, start, descriptors, now) {

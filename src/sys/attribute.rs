@@ -12,8 +12,7 @@ pub fn has(path: &Path, name: &CStr, value: &[u8]) -> io::Result<bool> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut buffer = [0_u8; 64];
     // SAFETY: both strings end with NUL, the buffer is as long as is passed, and all live through the call.
-    let length =
-        unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    let length = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
     let Ok(length) = usize::try_from(length) else {
         let error = io::Error::last_os_error();
         return match error.raw_os_error() {

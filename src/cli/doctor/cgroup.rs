@@ -44,8 +44,7 @@ pub(super) fn mounted(mountinfo: &str, own: &str) -> Cgroups {
             "cgroup2" if cgroups.unified.is_none() => cgroups.unified = Some(mount.unified(own)),
             "cgroup" => {
                 for controller in mount.super_options.split(',') {
-                    let hierarchy =
-                        Hierarchy { mount: PathBuf::from(mount.point), writable: mount.writable };
+                    let hierarchy = Hierarchy { mount: PathBuf::from(mount.point), writable: mount.writable };
                     cgroups.v1.entry(controller.to_owned()).or_insert(hierarchy);
                 }
             }

@@ -49,14 +49,11 @@ pub fn gather(spawner: &Path, languages: &Languages) -> Facts {
         architecture: std::env::consts::ARCH.to_owned(),
         kernel: text("/proc/sys/kernel/osrelease").map(|release| release.trim().to_owned()),
         uid: field(&status, "Uid:", 1).and_then(|uid| uid.parse().ok()),
-        capabilities: field(&status, "CapEff:", 0)
-            .and_then(|hex| u64::from_str_radix(hex, 16).ok()),
-        user_namespaces: text("/proc/sys/user/max_user_namespaces")
-            .and_then(|number| number.trim().parse().ok()),
+        capabilities: field(&status, "CapEff:", 0).and_then(|hex| u64::from_str_radix(hex, 16).ok()),
+        user_namespaces: text("/proc/sys/user/max_user_namespaces").and_then(|number| number.trim().parse().ok()),
         seccomp_actions: words("/proc/sys/kernel/seccomp/actions_avail"),
         cgroups: cgroups(&mounts, &own),
-        swap_kib: text("/proc/meminfo")
-            .and_then(|info| field(&info, "SwapTotal:", 0)?.parse().ok()),
+        swap_kib: text("/proc/meminfo").and_then(|info| field(&info, "SwapTotal:", 0)?.parse().ok()),
         spawner: program(spawner),
         tools: tools(languages),
     }

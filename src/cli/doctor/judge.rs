@@ -26,12 +26,8 @@ const CAPABILITIES: [(u32, &str); 12] = [
 ];
 
 /// A controller of version 2, and what does the same in version 1.
-const CONTROLLERS: [(&str, &[&str]); 4] = [
-    ("cpu", &["cpu", "cpuacct"]),
-    ("memory", &["memory"]),
-    ("pids", &["pids"]),
-    ("io", &["blkio"]),
-];
+const CONTROLLERS: [(&str, &[&str]); 4] =
+    [("cpu", &["cpu", "cpuacct"]), ("memory", &["memory"]), ("pids", &["pids"]), ("io", &["blkio"])];
 
 const SECCOMP_ACTIONS: [&str; 3] = ["kill_process", "errno", "allow"];
 
@@ -133,12 +129,7 @@ fn capabilities(facts: &Facts) -> Check {
     const FIX: &str = "grant them: AmbientCapabilities and CapabilityBoundingSet of the unit, \
                        or the container's options";
     let Some(held) = facts.capabilities else {
-        return check(
-            NAME,
-            Verdict::Fail,
-            "unknown: /proc/self/status has no CapEff",
-            "mount /proc",
-        );
+        return check(NAME, Verdict::Fail, "unknown: /proc/self/status has no CapEff", "mount /proc");
     };
     let missing = CAPABILITIES.iter().filter(|(bit, _name)| held >> bit & 1 == 0);
     let missing: Vec<_> = missing.map(|(_bit, name)| *name).collect();
@@ -158,11 +149,8 @@ fn user_namespaces(facts: &Facts) -> Check {
 fn seccomp(facts: &Facts) -> Check {
     let there = |action: &str| facts.seccomp_actions.iter().any(|known| known == action);
     let verdict = ok_if(SECCOMP_ACTIONS.iter().all(|action| there(action)));
-    let fact = if facts.seccomp_actions.is_empty() {
-        String::from("not there")
-    } else {
-        facts.seccomp_actions.join(" ")
-    };
+    let fact =
+        if facts.seccomp_actions.is_empty() { String::from("not there") } else { facts.seccomp_actions.join(" ") };
     check("seccomp", verdict, fact, "a kernel with CONFIG_SECCOMP_FILTER is needed")
 }
 
@@ -188,8 +176,7 @@ fn controller(cgroups: &Cgroups, name: &str, v1: &[&str]) -> Check {
     if v1.iter().all(|name| mounted(name)) {
         return check(&title, Verdict::Ok, format!("version 1 ({})", v1.join(", ")), "");
     }
-    let fix =
-        "delegate it (systemd-run -p Delegate=yes), or mount the version 1 hierarchies for writing";
+    let fix = "delegate it (systemd-run -p Delegate=yes), or mount the version 1 hierarchies for writing";
     check(&title, Verdict::Fail, "not available to this process", fix)
 }
 
@@ -219,17 +206,9 @@ fn spawner(facts: &Facts) -> Check {
 fn tools(facts: &Facts) -> Vec<Check> {
     let one = |(language, program): &(String, super::facts::Program)| {
         let path = program.path.display().to_string();
-        let (verdict, fact) = if program.found {
-            (Verdict::Ok, path)
-        } else {
-            (Verdict::Warn, format!("{path} is not there"))
-        };
-        check(
-            &format!("language {language}"),
-            verdict,
-            fact,
-            "install its package (apt-get install)",
-        )
+        let (verdict, fact) =
+            if program.found { (Verdict::Ok, path) } else { (Verdict::Warn, format!("{path} is not there")) };
+        check(&format!("language {language}"), verdict, fact, "install its package (apt-get install)")
     };
     facts.tools.iter().map(one).collect()
 }

@@ -93,7 +93,8 @@ impl Base {
         for place in &self.places {
             let folder = place.folder().join(sandbox.0.to_string());
             if !group.folders.iter().any(|(_, known)| *known == folder) {
-                fs::create_dir(&folder).map_err(|error| file::about(&folder, "", format_args!("cannot be made: {error}")))?;
+                fs::create_dir(&folder)
+                    .map_err(|error| file::about(&folder, "", format_args!("cannot be made: {error}")))?;
             }
             group.folders.push((place.controller, folder));
         }

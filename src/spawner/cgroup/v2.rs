@@ -42,7 +42,11 @@ impl Base {
         let available = file::text(&folder, "cgroup.controllers")?;
         for controller in CONTROLLERS {
             if !available.split_whitespace().any(|name| name == controller) {
-                return Err(file::about(&folder, "cgroup.controllers", format_args!("lacks {controller}: see `kiln doctor`")));
+                return Err(file::about(
+                    &folder,
+                    "cgroup.controllers",
+                    format_args!("lacks {controller}: see `kiln doctor`"),
+                ));
             }
         }
         if !delegated.as_os_str().is_empty() {
@@ -147,7 +151,11 @@ fn limit(path: &Path, folder: &Path, limits: &Limits) -> io::Result<()> {
         .map_err(io::Error::other)?;
     let wanted = format!("{quota} {CPU_PERIOD_US}");
     let found = file::text(folder, "cpu.max")?;
-    if found.trim() == wanted { Ok(()) } else { Err(file::about(folder, "cpu.max", format_args!("is {found:?} although {wanted:?} was set"))) }
+    if found.trim() == wanted {
+        Ok(())
+    } else {
+        Err(file::about(folder, "cpu.max", format_args!("is {found:?} although {wanted:?} was set")))
+    }
 }
 
 /// A kernel without `memory.swap.max` cannot limit swap; that is no weakness only while there is none.
