@@ -1,29 +1,37 @@
 //! A record as bytes: its request apart from the rest, because only the rest ever changes.
 //!
 //! Bytes that cannot be read, or that another version wrote, give an error that names the record.
+use serde::Serialize;
 use serde_json::Value;
 
 use super::fault::StoreError;
-use crate::base::id::JobId;
-use crate::job::record::{Record, SCHEMA};
+use crate::base::id::{JobId, LogId};
+use crate::job::record::{Attempt, Head, Record, SCHEMA, Wanted};
+use crate::job::state::State;
 
-/// A record in the two pieces that are stored.
-pub(super) struct Encoded {
-    /// Everything but the request, in whose place stands its length.
-    pub(super) body: Vec<u8>,
-    /// The request.
-    pub(super) request: Vec<u8>,
+/// A record without its request, whose length stands in its place.
+#[derive(Serialize)]
+struct Body<'a> {
+    head: &'a Head,
+    id: JobId,
+    request: u64,
+    wanted: Wanted,
+    observed: &'a State,
+    attempts: &'a [Attempt],
+    log: LogId,
 }
 
-/// Takes a record apart.
-pub(super) fn encode(record: &Record) -> Result<Encoded, StoreError> {
-    let damaged = |error: serde_json::Error| damaged(record.id, &error);
-    let request = serde_json::to_vec(&record.request).map_err(damaged)?;
-    let mut body = serde_json::to_value(record).map_err(damaged)?;
-    if let Some(place) = body.get_mut("request") {
-        *place = Value::from(request.len());
-    }
-    Ok(Encoded { body: serde_json::to_vec(&body).map_err(damaged)?, request })
+/// The request of a record.
+pub(super) fn request(record: &Record) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(&record.request).map_err(|error| damaged(record.id, &error))
+}
+
+/// All of a record but its request, which has so many bytes.
+pub(super) fn body(record: &Record, request_bytes: u64) -> Result<Vec<u8>, StoreError> {
+    let Record { head, id, request: _, wanted, observed, attempts, log } = record;
+    let (id, wanted, log) = (*id, *wanted, *log);
+    let body = Body { head, id, request: request_bytes, wanted, observed, attempts, log };
+    serde_json::to_vec(&body).map_err(|error| damaged(id, &error))
 }
 
 /// Puts a record together.
@@ -42,16 +50,19 @@ pub(super) fn decode(id: JobId, body: &[u8], request: &[u8]) -> Result<Record, S
 /// What a change must know of the stored record.
 pub(super) struct Stored {
     pub(super) revision: u64,
-    pub(super) observed: crate::job::state::State,
+    pub(super) observed: State,
+    pub(super) request_bytes: u64,
 }
 
 /// Reads the few members that a change depends on.
 pub(super) fn stored(id: JobId, body: &[u8]) -> Result<Stored, StoreError> {
     let mut value = body_of(id, body)?;
     let revision = value.pointer("/head/revision").and_then(Value::as_u64);
+    let length = value.get("request").and_then(Value::as_u64);
     let observed = value.get_mut("observed").map(Value::take).unwrap_or_default();
     Ok(Stored {
         revision: revision.ok_or_else(|| damaged(id, &"it has no revision"))?,
+        request_bytes: length.ok_or_else(|| damaged(id, &"it has no request"))?,
         observed: serde_json::from_value(observed).map_err(|error| damaged(id, &error))?,
     })
 }

@@ -77,9 +77,10 @@ impl Store {
     /// # Errors
     /// `Conflict` when there is one with this id.
     pub fn create_job(&self, record: &Record) -> Result<(), StoreError> {
-        let pieces = codec::encode(record)?;
-        let change = self.change(record, pieces.body);
-        match self.trees.apply(&Change { request: pieces.request, ..change })? {
+        let request = codec::request(record)?;
+        let length = request.len().try_into().unwrap_or(u64::MAX);
+        let change = self.change(record, codec::body(record, length)?);
+        match self.trees.apply(&Change { request, ..change })? {
             Applied::Written => Ok(()),
             Applied::Overtaken => Err(self.conflict(record)?),
         }
@@ -96,7 +97,7 @@ impl Store {
         if stored.revision.checked_add(1) != Some(record.head.revision) {
             return Err(conflict(record, stored.revision));
         }
-        let change = self.change(record, codec::encode(record)?.body);
+        let change = self.change(record, codec::body(record, stored.request_bytes)?);
         let old = Some(stored.observed.status());
         match self.trees.apply(&Change { old, expected: Some(expected), ..change })? {
             Applied::Written => Ok(()),
