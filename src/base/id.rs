@@ -64,6 +64,11 @@ impl LogId {
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// The sixteen bytes of the id, most significant first.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
 }
 
 impl fmt::Display for LogId {

@@ -11,6 +11,7 @@ pub struct Request {
     /// Arguments after the program's own (`args`).
     pub args: Vec<String>,
     /// What the program reads on descriptor 0; empty means end of file at once (`stdin`, `stdin_base64`).
+    #[serde(with = "crate::base::base64_text")]
     pub stdin: Vec<u8>,
     /// Variables beside `PATH, HOME, LANG, USER` (`environment`), sorted by name, each name once.
     pub environment: Vec<(String, String)>,

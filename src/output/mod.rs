@@ -1,1 +1,74 @@
-//! The numbered event log of what a job printed.
+//! The append-only record of what a job printed: numbered entries in one file.
+//!
+//! One writer, any number of readers. A reader never sees a byte that was not written: every entry
+//! carries its length and checksum, and what a crash left half-written is cut off when the writer
+//! opens the log again. Entries survive the end of this process when `append` returned, and a power
+//! loss when `sync` did.
+//!
+//! Not here: who may read, when a job has printed too much.
+mod capture;
+mod checksum;
+mod fault;
+mod frame;
+mod mark;
+mod reader;
+mod writer;
+
+#[cfg(test)]
+mod test;
+
+use std::path::{Path, PathBuf};
+
+pub use capture::Captured;
+pub use fault::LogError;
+pub use frame::{Counts, Frame, PAYLOAD_MAX, Phase, Seq, Stream};
+pub use mark::Mark;
+pub use reader::LogReader;
+pub use writer::LogWriter;
+
+use crate::base::id::LogId;
+use crate::base::size::ByteSize;
+
+/// A stream is shown whole up to this, beyond it by its first and last halves (contract rule 8).
+pub const SHOWN_WHOLE: ByteSize = ByteSize::mib(1);
+
+/// What happens when a log reaches its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Whoever writes is ended; what was written stays.
+    EndAtLimit,
+    /// The oldest entries go. Refused for now.
+    Rotate,
+}
+
+/// What a phase printed, as it is shown in JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// Descriptor 1.
+    pub stdout: Captured,
+    /// Descriptor 2.
+    pub stderr: Captured,
+}
+
+/// What a phase of the last attempt printed; nothing where no log was ever made.
+///
+/// # Errors
+/// When the log cannot be read.
+pub async fn printed(dir: PathBuf, id: LogId, phase: Phase) -> Result<Printed, LogError> {
+    let read = move || match LogReader::open(&dir, id) {
+        Err(LogError::Missing { .. }) => Ok(Printed::default()),
+        Err(error) => Err(error),
+        Ok(mut reader) => Ok(Printed {
+            stdout: reader.read_stream(phase, Stream::Stdout, SHOWN_WHOLE)?,
+            stderr: reader.read_stream(phase, Stream::Stderr, SHOWN_WHOLE)?,
+        }),
+    };
+    let lost = |error: tokio::task::JoinError| LogError::Disk { id, message: error.to_string() };
+    tokio::task::spawn_blocking(read).await.map_err(lost)?
+}
+
+/// Where a log lies: 256 folders by the last byte of its id, which is random (RFC 9562, 5.7).
+fn path_of(dir: &Path, id: LogId) -> PathBuf {
+    let [.., last] = id.as_bytes();
+    dir.join(format!("{last:02x}")).join(id.to_string())
+}

@@ -1,0 +1,136 @@
+//! From a request to the programs that its phases start: the one place that asks the languages.
+use std::collections::BTreeMap;
+
+use crate::job::request::{Request, Work};
+use crate::lang::{Languages, WORK};
+use crate::launch::{InputFile, Program};
+
+/// Where the programs of a job are searched by their own calls of execvp(3).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Name of uid 1000 in the sandbox's passwd.
+const USER: &str = "kiln";
+/// The image that is always there.
+const HOST: &str = "host";
+
+/// What the phases of a job start.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// What `/work` holds before the first phase.
+    pub(super) files: Vec<InputFile>,
+    /// The compiler, where there is one.
+    pub(super) compile: Option<Compile>,
+    /// The program.
+    pub(super) run: Program,
+}
+
+/// The program of a compile phase.
+#[derive(Debug)]
+pub(super) struct Compile {
+    pub(super) program: Program,
+    /// It cannot do with fewer processes, whatever limit the program asked for itself.
+    pub(super) processes: u32,
+}
+
+/// What has to be started for a request, in the host's image.
+///
+/// # Errors
+/// A message for the owner of the job, when this host cannot do what was asked.
+pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepared, String> {
+    let environment = environment(&request.environment);
+    let program = |argv: Vec<String>| Program {
+        argv: argv.into_iter().map(String::into_bytes).collect(),
+        env: environment.clone(),
+        cwd: WORK.as_bytes().to_vec(),
+    };
+    match &request.work {
+        Work::Source { language, code } => {
+            let known = languages.find(language).ok_or_else(|| {
+                format!("the language {language} is not in this daemon's table any more")
+            })?;
+            let content = code.clone().into_bytes();
+            let source = InputFile { path: known.file.clone(), executable: false, content };
+            let compile = known.compile_command().map(|argv| Compile {
+                program: program(argv),
+                processes: known.needs.processes.unwrap_or(0),
+            });
+            let run = program(known.run_command(&request.args));
+            Ok(Prepared { files: vec![source], compile, run })
+        }
+        Work::Command { image, command } if image == HOST => {
+            let run = program([command.as_slice(), &request.args].concat());
+            Ok(Prepared { files: Vec::new(), compile: None, run })
+        }
+        Work::Command { image, .. } => {
+            Err(format!("there is no image {image}; the only one for now is {HOST}"))
+        }
+    }
+}
+
+/// What a job sees (contract rule 21): what it asked for, and four names where it did not.
+fn environment(asked: &[(String, String)]) -> Vec<Vec<u8>> {
+    let own = [("PATH", PATH), ("HOME", WORK), ("LANG", "C.UTF-8"), ("USER", USER)];
+    let mut variables: BTreeMap<&str, &str> = own.into_iter().collect();
+    variables.extend(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    variables.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+    use crate::queue::test::request;
+
+    fn prepared(work: Work) -> Result<Prepared, String> {
+        let mut request = request();
+        request.work = work;
+        request.args = vec![String::from("-v")];
+        prepare(&request, &Languages::embedded().unwrap())
+    }
+
+    fn source(language: &str) -> Work {
+        Work::Source { language: String::from(language), code: String::from("text") }
+    }
+
+    fn words(words: &[Vec<u8>]) -> Vec<String> {
+        words.iter().map(|word| String::from_utf8(word.clone()).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_script_has_one_phase_with_its_source_and_arguments() {
+        let prepared = prepared(source("bash")).unwrap();
+        assert!(prepared.compile.is_none());
+        assert_eq!(words(&prepared.run.argv), ["/bin/bash", "/work/main.sh", "-v"]);
+        assert_eq!(prepared.files[0].path, "main.sh");
+        assert_eq!(prepared.files[0].content, b"text");
+        assert_eq!(prepared.run.cwd, b"/work");
+    }
+
+    #[test]
+    fn arguments_are_for_the_program_not_for_the_compiler() {
+        let prepared = prepared(source("c")).unwrap();
+        let compile = prepared.compile.unwrap();
+        assert!(!words(&compile.program.argv).contains(&String::from("-v")));
+        assert_eq!(compile.processes, 8);
+        assert_eq!(words(&prepared.run.argv), ["/work/program", "-v"]);
+    }
+
+    #[test]
+    fn what_this_host_has_not_is_refused_by_name() {
+        assert!(prepared(source("cobol")).unwrap_err().contains("cobol"));
+        let of = |image: &str| Work::Command {
+            image: String::from(image),
+            command: vec![String::from("/bin/true")],
+        };
+        assert!(prepared(of("alpine")).unwrap_err().contains("alpine"));
+        assert_eq!(words(&prepared(of("host")).unwrap().run.argv), ["/bin/true", "-v"]);
+    }
+
+    #[test]
+    fn a_job_sees_what_it_asked_for_and_four_names() {
+        let asked = [("LANG", "de_DE.UTF-8"), ("X", "a=b")];
+        let asked = asked.map(|(name, value)| (String::from(name), String::from(value)));
+        let expected = ["HOME=/work", "LANG=de_DE.UTF-8", &format!("PATH={PATH}")];
+        let seen = words(&environment(&asked));
+        assert_eq!(seen[..3], expected);
+        assert_eq!(seen[3..], ["USER=kiln", "X=a=b"]);
+    }
+}

@@ -1,0 +1,265 @@
+//! Doing a piece of work: the seam between the queue, which knows places and records, and what
+//! knows how. Here: the phases of a job in sandboxes of this host. Later: a remote command.
+//!
+//! ```text
+//! make tree ─► compile, where there is one ─► run ─► drop tree
+//! ```
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::Versions;
+use super::live::Live;
+use super::outcome::{self, PhaseLimits, refusal, setup_failed};
+use super::phase::PhaseRun;
+use super::program::{self, Prepared};
+use crate::base::id::{JobId, LogId};
+use crate::base::time::Clock;
+use crate::job::limits::{Limits, inodes_of};
+use crate::job::record::{Attempt, PhaseResult, Ran};
+use crate::job::request::{Request, Work};
+use crate::job::state::status_of;
+use crate::job::termination::Termination;
+use crate::lang::Languages;
+use crate::launch::{Image, InputFile, Launcher, Program, SandboxLimits, SandboxRequest, Tree};
+use crate::output::{LogWriter, Mark, Phase, Policy};
+use crate::store::StoreError;
+
+/// An end before the program ran.
+type Early = Box<Termination>;
+
+/// Knows how to do a piece of work.
+pub(super) trait Execute: Send + Sync {
+    /// Does it to the end: nothing of it runs any more, and all of its output is in the log.
+    fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome>;
+}
+
+/// Ready when the record says durably that the job runs: no program starts before.
+pub(super) type Recorded = BoxFuture<'static, Result<(), StoreError>>;
+
+/// One attempt at a job that has a place.
+pub(super) struct Task {
+    pub(super) id: JobId,
+    pub(super) log: LogId,
+    pub(super) request: Request,
+    /// Counts from 1.
+    pub(super) number: u32,
+    /// How long it waited for its place.
+    pub(super) queued: Duration,
+    pub(super) live: Arc<Live>,
+}
+
+/// What came of an attempt.
+pub(super) struct Outcome {
+    pub(super) attempt: Attempt,
+    pub(super) termination: Termination,
+}
+
+/// Work in sandboxes of this host.
+pub(super) struct SandboxWork {
+    pub(super) launcher: Launcher,
+    pub(super) languages: Arc<Languages>,
+    pub(super) versions: Versions,
+    pub(super) logs: PathBuf,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// The program and files of one phase.
+struct Step {
+    phase: Phase,
+    program: Program,
+    files: Vec<InputFile>,
+    stdin: Vec<u8>,
+    limits: Limits,
+}
+
+/// A job in the middle of its attempt.
+struct Attempting<'a> {
+    work: &'a SandboxWork,
+    task: &'a Task,
+    log: LogWriter,
+    attempt: &'a mut Attempt,
+}
+
+impl Execute for SandboxWork {
+    fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let mut attempt = Attempt {
+                number: task.number,
+                ran: Ran::No,
+                compile: None,
+                run: None,
+                version: self.version(&task.request.work),
+            };
+            let ended = self.attempt(&task, recorded, &mut attempt).await;
+            Outcome { attempt, termination: ended.unwrap_or_else(|early| *early) }
+        })
+    }
+}
+
+impl SandboxWork {
+    fn version(&self, work: &Work) -> Option<String> {
+        match work {
+            Work::Source { language, .. } => self.versions.of(language),
+            Work::Command { .. } => None,
+        }
+    }
+
+    /// The whole attempt.
+    async fn attempt(
+        &self,
+        task: &Task,
+        recorded: Recorded,
+        attempt: &mut Attempt,
+    ) -> Result<Termination, Early> {
+        let prepared = program::prepare(&task.request, &self.languages).map_err(early)?;
+        let log = self.open_log(task)?;
+        let disk = task.request.limits.disk;
+        let (tree, recorded) =
+            tokio::join!(self.launcher.make_tree(disk, inodes_of(disk)), recorded);
+        recorded
+            .map_err(|error| setup_failed(format!("the job could not be recorded: {error}")))?;
+        let tree = tree.map_err(|error| Box::new(refusal(&error)))?;
+        let mut attempting = Attempting { work: self, task, log, attempt };
+        let ended = attempting.phases(prepared, &tree).await;
+        attempting.note_end(&ended);
+        ended
+    }
+
+    /// A short piece of file work: one folder, one file, two writes to the page cache.
+    fn open_log(&self, task: &Task) -> Result<LogWriter, Early> {
+        let log = LogWriter::create(&self.logs, task.log, Policy::EndAtLimit);
+        let marked = log.and_then(|mut log| {
+            let mark = Mark::Attempt { number: task.number };
+            task.live.printed(log.append_mark(Phase::Run, mark, self.clock.now())?);
+            Ok(log)
+        });
+        marked.map_err(|error| {
+            early(format!("the output could not be kept: {error}; look at the data disk"))
+        })
+    }
+}
+
+impl Attempting<'_> {
+    async fn phases(&mut self, prepared: Prepared, tree: &Tree) -> Result<Termination, Early> {
+        let Prepared { mut files, compile, run } = prepared;
+        let request = &self.task.request;
+        if let Some(compile) = compile {
+            let processes = request.limits.processes.max(compile.processes);
+            let step = Step {
+                phase: Phase::Compile,
+                program: compile.program,
+                files: std::mem::take(&mut files),
+                stdin: Vec::new(),
+                limits: Limits { processes, ..request.limits },
+            };
+            let result = self.step(step, tree).await?;
+            let over = outcome::after_compile(&result.termination);
+            self.attempt.compile = Some(result);
+            over.map_or(Ok(()), |over| Err(Box::new(over)))?;
+        }
+        let (stdin, limits) = (request.stdin.clone(), request.limits);
+        let step = Step { phase: Phase::Run, program: run, files, stdin, limits };
+        let result = self.step(step, tree).await?;
+        self.attempt.ran = Ran::Yes;
+        let termination = result.termination.clone();
+        self.attempt.run = Some(result);
+        Ok(termination)
+    }
+
+    /// Runs one phase, unless the end was asked for before.
+    async fn step(&mut self, step: Step, tree: &Tree) -> Result<PhaseResult, Early> {
+        if let Some(asked) = self.task.live.asked() {
+            return Err(Box::new(Termination::without_exit(asked.reason(), None)));
+        }
+        let limits = PhaseLimits::of(step.phase, &step.limits);
+        let request = SandboxRequest {
+            label: label(self.task.id, self.task.number, step.phase),
+            image: Image::Host,
+            program: step.program,
+            files: step.files,
+            stdin: step.stdin,
+            work: tree,
+            limits: sandbox_limits(&limits, &step.limits),
+        };
+        let phase = PhaseRun {
+            launcher: &self.work.launcher,
+            clock: self.work.clock.as_ref(),
+            live: &self.task.live,
+            log: &mut self.log,
+            limits,
+            queued: self.task.queued,
+        };
+        phase.run(request).await.map_err(|error| Box::new(refusal(&error)))
+    }
+
+    /// The log's last entry. The record says the same: a log without it is not wrong.
+    fn note_end(&mut self, ended: &Result<Termination, Early>) {
+        let reason = match ended {
+            Ok(termination) => termination.reason,
+            Err(termination) => termination.reason,
+        };
+        let mark = Mark::Ended { status: status_of(reason) };
+        match self.log.append_mark(Phase::Run, mark, self.work.clock.now()) {
+            Ok(seq) => self.task.live.printed(seq),
+            Err(error) => tracing::warn!(job = %self.task.id, %error, "queue: no mark at the end"),
+        }
+    }
+}
+
+fn early(message: String) -> Early {
+    Box::new(setup_failed(message))
+}
+
+fn sandbox_limits(phase: &PhaseLimits, limits: &Limits) -> SandboxLimits {
+    SandboxLimits {
+        wall: phase.wall,
+        cpu_time: phase.cpu_time,
+        milli_cpus: limits.milli_cpus,
+        memory: phase.memory,
+        processes: limits.processes,
+        open_files: limits.open_files,
+        file_size: limits.file_size,
+        disk: limits.disk,
+        disk_inodes: inodes_of(limits.disk),
+    }
+}
+
+/// What the spawner keeps for us: kind, record, attempt and phase, filled up with zeros.
+fn label(id: JobId, number: u32, phase: Phase) -> [u8; 64] {
+    let phase = match phase {
+        Phase::Compile => 'c',
+        Phase::Run => 'r',
+    };
+    let mut label = [0; 64];
+    for (to, from) in label.iter_mut().zip(format!("job {id} {number} {phase}").bytes()) {
+        *to = from;
+    }
+    label
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+    use crate::queue::test::request;
+
+    #[test]
+    fn a_label_is_whole_for_the_largest_attempt() {
+        let label = label(JobId::new(), u32::MAX, Phase::Compile);
+        assert!(label.ends_with(b"\0"));
+        assert!(label.trim_ascii_end().starts_with(b"job "));
+    }
+
+    #[test]
+    fn a_compiler_has_limits_of_its_own() {
+        let limits = request().limits;
+        let compile = PhaseLimits::of(Phase::Compile, &limits);
+        let of = sandbox_limits(&compile, &limits);
+        assert_eq!((of.wall, of.memory), (limits.compile_wall, limits.compile_memory));
+        assert!(of.cpu_time >= limits.compile_wall);
+        let run = sandbox_limits(&PhaseLimits::of(Phase::Run, &limits), &limits);
+        assert_eq!((run.wall, run.cpu_time), (limits.wall, limits.cpu_time));
+    }
+}

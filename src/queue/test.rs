@@ -1,0 +1,257 @@
+//! What the queue promises, with work that needs no sandbox.
+use std::path::Path;
+
+use futures_util::future::BoxFuture;
+use tempfile::TempDir;
+
+use super::run::{Outcome, Recorded, Task};
+use super::*;
+use crate::access::{Action, decide};
+use crate::base::size::ByteSize;
+use crate::base::time::SystemClock;
+use crate::job::limits::Limits;
+use crate::job::record::{Attempt, Ran};
+use crate::job::request::Work;
+use crate::output::{LogReader, LogWriter, Mark, Phase, Policy, Stream};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// A request whose code tells the test's work what to do.
+pub(super) fn request() -> Request {
+    Request {
+        work: Work::Source { language: String::from("bash"), code: String::from("end") },
+        args: Vec::new(),
+        stdin: Vec::new(),
+        environment: Vec::new(),
+        limits: Limits {
+            wall: Duration::from_secs(2),
+            cpu_time: Duration::from_secs(1),
+            milli_cpus: 1500,
+            memory: ByteSize::mib(128),
+            processes: 4,
+            open_files: 256,
+            file_size: ByteSize::mib(16),
+            disk: ByteSize::mib(64),
+            output: ByteSize::mib(16),
+            compile_wall: Duration::from_secs(10),
+            compile_memory: ByteSize::mib(512),
+        },
+    }
+}
+
+/// Does what the code says: `end`, `hang` (until asked to end), `panic`.
+#[derive(Default)]
+struct TestWork {
+    order: Mutex<Vec<JobId>>,
+}
+
+impl Execute for TestWork {
+    fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome> {
+        self.order.lock().unwrap().push(task.id);
+        Box::pin(async move {
+            recorded.await.unwrap();
+            let Work::Source { code, .. } = &task.request.work else { panic!("no code") };
+            let reason = match code.as_str() {
+                "hang" => {
+                    task.live.until_asked().await;
+                    task.live.asked().unwrap().reason()
+                }
+                "panic" => panic!("asked to"),
+                _ => Reason::Exited,
+            };
+            let attempt = Attempt {
+                number: task.number,
+                ran: Ran::Yes,
+                compile: None,
+                run: None,
+                version: None,
+            };
+            Outcome { attempt, termination: Termination::without_exit(reason, None) }
+        })
+    }
+}
+
+struct Tried {
+    queue: Queue,
+    work: Arc<TestWork>,
+}
+
+fn tried(dir: &Path, max_concurrent: usize, max_queued: usize) -> Tried {
+    let config = QueueConfig { max_concurrent, max_queued, node: String::from("here") };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Arc::new(Store::open(&dir.join("store"), Arc::clone(&clock)).unwrap());
+    let work = Arc::new(TestWork::default());
+    let doing: Arc<dyn Execute> = work.clone();
+    Tried { queue: Queue::with_work(config, store, dir.join("logs"), clock, doing), work }
+}
+
+impl Tried {
+    async fn submit(&self, code: &str) -> Result<JobId, SubmitError> {
+        let mut request = request();
+        request.work = Work::Source { language: String::from("bash"), code: String::from(code) };
+        self.queue.submit(&Principal::unauthenticated_admin(), request).await
+    }
+
+    async fn ended(&self, id: JobId) -> Record {
+        let record = self.queue.wait(id, LONG).await.unwrap().unwrap();
+        assert!(matches!(record.observed, State::Ended { .. }), "{:?}", record.observed);
+        record
+    }
+
+    async fn running(&self, id: JobId) {
+        let mut progress = self.queue.watch(id).unwrap();
+        progress.wait_for(|progress| progress.status == Status::Running).await.unwrap();
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<Cancelled, CancelError> {
+        let owner = Ownership { owner: String::from("admin"), grants: Vec::new() };
+        let principal = Principal::unauthenticated_admin();
+        let proof = decide(&principal, Action::Write, &owner).unwrap();
+        self.queue.cancel(id, proof).await
+    }
+}
+
+fn reason(record: &Record) -> Reason {
+    let State::Ended { termination, .. } = &record.observed else { panic!("not ended") };
+    termination.reason
+}
+
+#[tokio::test]
+async fn a_job_runs_and_many_may_wait_for_it() {
+    let dir = TempDir::new().unwrap();
+    let tried = tried(dir.path(), 2, 2);
+    let id = tried.submit("end").await.unwrap();
+    let waits = (0..20).map(|_| tried.queue.wait(id, LONG));
+    for record in futures_util::future::join_all(waits).await {
+        assert_eq!(reason(&record.unwrap().unwrap()), Reason::Exited);
+    }
+    let record = tried.ended(id).await;
+    assert_eq!((record.head.revision, record.attempts.len()), (3, 1));
+    assert_eq!(tried.queue.watch(id).map(|_| ()), None);
+    assert_eq!(tried.queue.load(), Load::default());
+}
+
+#[tokio::test]
+async fn whoever_waits_too_short_sees_the_job_as_it_stands() {
+    let dir = TempDir::new().unwrap();
+    let tried = tried(dir.path(), 1, 1);
+    let id = tried.submit("hang").await.unwrap();
+    tried.running(id).await;
+    let record = tried.queue.wait(id, Duration::from_millis(1)).await.unwrap().unwrap();
+    assert_eq!(record.observed.status(), Status::Running);
+    assert_eq!(tried.queue.wait(JobId::new(), LONG).await, Ok(None));
+}
+
+#[tokio::test]
+async fn jobs_start_in_order_and_a_full_line_refuses() {
+    let dir = TempDir::new().unwrap();
+    let tried = tried(dir.path(), 1, 2);
+    let first = tried.submit("hang").await.unwrap();
+    let second = tried.submit("end").await.unwrap();
+    let third = tried.submit("end").await.unwrap();
+    assert_eq!(tried.queue.load(), Load { running: 1, queued: 2 });
+    let refused = tried.submit("end").await.unwrap_err();
+    assert!(matches!(refused, SubmitError::Full { retry_after_s: 1..=60 }));
+    assert_eq!(tried.cancel(first).await, Ok(Cancelled::Ending));
+    for id in [first, second, third] {
+        tried.ended(id).await;
+    }
+    assert_eq!(*tried.work.order.lock().unwrap(), [first, second, third]);
+    tried.submit("end").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_waiting_job_is_cancelled_at_once_and_a_running_one_ends() {
+    let dir = TempDir::new().unwrap();
+    let tried = tried(dir.path(), 1, 5);
+    let running = tried.submit("hang").await.unwrap();
+    let waiting = tried.submit("end").await.unwrap();
+    assert_eq!(tried.cancel(waiting).await, Ok(Cancelled::Ended));
+    let record = tried.ended(waiting).await;
+    assert_eq!((reason(&record), record.wanted), (Reason::Cancelled, Wanted::Cancel));
+    assert_eq!(record.attempts, []);
+    assert_eq!(tried.cancel(running).await, Ok(Cancelled::Ending));
+    let record = tried.ended(running).await;
+    assert_eq!((reason(&record), record.wanted), (Reason::Cancelled, Wanted::Cancel));
+    assert_eq!(*tried.work.order.lock().unwrap(), [running]);
+    let again = tried.cancel(running).await;
+    assert_eq!(again, Err(CancelError::Over(Status::Cancelled)));
+    assert_eq!(tried.cancel(JobId::new()).await, Err(CancelError::Unknown));
+}
+
+#[tokio::test]
+async fn a_fault_of_our_own_ends_one_job_and_gives_its_place_on() {
+    let dir = TempDir::new().unwrap();
+    let tried = tried(dir.path(), 1, 5);
+    let broken = tried.submit("panic").await.unwrap();
+    let next = tried.submit("end").await.unwrap();
+    let record = tried.ended(broken).await;
+    assert_eq!(reason(&record), Reason::DaemonRestart);
+    assert_eq!(record.attempts[0].ran, Ran::Unknown);
+    assert_eq!(reason(&tried.ended(next).await), Reason::Exited);
+}
+
+#[tokio::test]
+async fn stopping_ends_what_runs_and_leaves_what_waits() {
+    let dir = TempDir::new().unwrap();
+    let (running, waiting) = {
+        let tried = tried(dir.path(), 1, 5);
+        let running = tried.submit("hang").await.unwrap();
+        let waiting = tried.submit("end").await.unwrap();
+        tried.running(running).await;
+        assert_eq!(tried.queue.stop(LONG).await, 0);
+        assert_eq!(tried.submit("end").await, Err(SubmitError::Stopping));
+        let record = tried.queue.job(running).unwrap().unwrap();
+        assert_eq!(reason(&record), Reason::DaemonRestart);
+        (running, waiting)
+    };
+    let again = tried(dir.path(), 1, 5);
+    let expected = Recovered { queued: 1, ..Recovered::default() };
+    assert_eq!(again.queue.recover().await, Ok(expected));
+    assert_eq!(reason(&again.ended(waiting).await), Reason::Exited);
+    assert_eq!(*again.work.order.lock().unwrap(), [waiting]);
+    assert_eq!(again.queue.watch(running).map(|_| ()), None);
+}
+
+#[tokio::test]
+async fn after_a_kill_what_ran_is_ended_and_what_waited_runs() {
+    let (before, after) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let first = tried(before.path(), 1, 5);
+    let running = first.submit("hang").await.unwrap();
+    let waiting = [first.submit("end").await.unwrap(), first.submit("end").await.unwrap()];
+    let log = first.queue.job(running).unwrap().unwrap().log;
+    let logs = after.path().join("logs");
+    let mut writer = LogWriter::create(&logs, log, Policy::EndAtLimit).unwrap();
+    let now = SystemClock.now();
+    writer.append(Phase::Run, Stream::Stdout, b"partial", now).unwrap();
+    first.running(running).await;
+    first.queue.0.store.commit().await.unwrap();
+    copy(&before.path().join("store"), &after.path().join("store"));
+    let second = tried(after.path(), 1, 5);
+    let expected = Recovered { queued: 2, ended: 1, unreadable: Vec::new() };
+    assert_eq!(second.queue.recover().await, Ok(expected));
+    let record = second.ended(running).await;
+    assert_eq!(reason(&record), Reason::DaemonRestart);
+    assert_eq!(record.attempts[0].ran, Ran::Unknown);
+    for id in waiting {
+        second.ended(id).await;
+    }
+    assert_eq!(*second.work.order.lock().unwrap(), waiting);
+    let mut reader = LogReader::open(&logs, log).unwrap();
+    assert_eq!(reader.next_frame().unwrap().unwrap().payload, b"partial");
+    let mark = Mark::of(&reader.next_frame().unwrap().unwrap());
+    assert_eq!(mark, Some(Mark::Ended { status: Status::Failed }));
+}
+
+/// What a SIGKILL leaves of a directory that is in use.
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let place = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            std::fs::create_dir_all(place).unwrap();
+        } else {
+            std::fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
