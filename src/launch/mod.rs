@@ -17,8 +17,6 @@ use crate::launch::client::{Client, Event};
 use crate::wire::reply;
 use crate::wire::request::Request;
 
-
-
 /// The way to the spawner. Clones lead to the same one.
 #[derive(Clone, Debug)]
 pub struct Launcher(Arc<Client>);
@@ -296,7 +294,9 @@ impl EndWaiter {
         while let Some(event) = self.events.recv().await {
             match event {
                 Event::Exited(status) => exit = exit_of(status),
-                Event::Ended(cause, counters) => return End { exit, cause: cause_of(cause), counters: counters_of(counters) },
+                Event::Ended(cause, counters) => {
+                    return End { exit, cause: cause_of(cause), counters: counters_of(counters) };
+                }
                 Event::Started(_) | Event::Failed { .. } | Event::Refused(_) => {}
             }
         }

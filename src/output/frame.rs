@@ -107,14 +107,9 @@ impl Frame {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.payload.len());
         let counts = &self.counts;
-        for number in [
-            self.seq.0,
-            self.at.0,
-            counts.stdout_bytes,
-            counts.stderr_bytes,
-            counts.stdout_lines,
-            counts.stderr_lines,
-        ] {
+        for number in
+            [self.seq.0, self.at.0, counts.stdout_bytes, counts.stderr_bytes, counts.stdout_lines, counts.stderr_lines]
+        {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         let length = u32::try_from(self.payload.len()).unwrap_or(u32::MAX);
@@ -141,26 +136,14 @@ impl Header {
     /// Reads a header. Nothing when these bytes cannot be one.
     pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let (checked, checksum) = bytes.split_at(CHECKED_BYTES);
-        let mut numbers =
-            checked.chunks_exact(8).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes));
+        let mut numbers = checked.chunks_exact(8).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes));
         let mut number = || numbers.next().unwrap_or(0);
         let (seq, at) = (Seq(number()), Timestamp(number()));
-        let counts = Counts {
-            stdout_bytes: number(),
-            stderr_bytes: number(),
-            stdout_lines: number(),
-            stderr_lines: number(),
-        };
+        let counts =
+            Counts { stdout_bytes: number(), stderr_bytes: number(), stdout_lines: number(), stderr_lines: number() };
         let &[a, b, c, d, stream, phase, ..] = checked.get(48..)? else { return None };
         let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
-        let frame = Frame {
-            seq,
-            at,
-            phase: phase_of(phase)?,
-            stream: stream_of(stream)?,
-            counts,
-            payload: Vec::new(),
-        };
+        let frame = Frame { seq, at, phase: phase_of(phase)?, stream: stream_of(stream)?, counts, payload: Vec::new() };
         let checksum = u32::from_le_bytes(checksum.try_into().ok()?);
         let checked = Crc32c::new().with(checked);
         (length <= PAYLOAD_MAX).then_some(Self { frame, length, checked, checksum })

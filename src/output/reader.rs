@@ -81,10 +81,7 @@ impl LogReader {
     ///
     /// # Errors
     /// When the disk refuses, also in between.
-    pub fn frames_after(
-        &mut self,
-        seq: Seq,
-    ) -> Result<impl Iterator<Item = Result<Frame, LogError>> + '_, LogError> {
+    pub fn frames_after(&mut self, seq: Seq) -> Result<impl Iterator<Item = Result<Frame, LogError>> + '_, LogError> {
         self.skip_to(seq)?;
         Ok(std::iter::from_fn(|| self.next_frame().transpose()))
     }
@@ -94,12 +91,7 @@ impl LogReader {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn read_stream(
-        &mut self,
-        phase: Phase,
-        stream: Stream,
-        limit: ByteSize,
-    ) -> Result<Captured, LogError> {
+    pub fn read_stream(&mut self, phase: Phase, stream: Stream, limit: ByteSize) -> Result<Captured, LogError> {
         self.rewind();
         let mut capture = Capture::new(limit);
         while let Some(frame) = self.next_frame()? {

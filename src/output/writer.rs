@@ -85,13 +85,7 @@ impl LogWriter {
     ///
     /// # Errors
     /// When the disk refuses; then every later call fails too, and what was written before stays.
-    pub fn append(
-        &mut self,
-        phase: Phase,
-        stream: Stream,
-        bytes: &[u8],
-        now: Timestamp,
-    ) -> Result<Seq, LogError> {
+    pub fn append(&mut self, phase: Phase, stream: Stream, bytes: &[u8], now: Timestamp) -> Result<Seq, LogError> {
         for payload in bytes.chunks(PAYLOAD_MAX) {
             self.append_one(phase, stream, payload, now)?;
         }
@@ -102,16 +96,9 @@ impl LogWriter {
     ///
     /// # Errors
     /// As [`LogWriter::append`].
-    pub fn append_mark(
-        &mut self,
-        phase: Phase,
-        mark: Mark,
-        now: Timestamp,
-    ) -> Result<Seq, LogError> {
-        let text = serde_json::to_vec(&mark).map_err(|error| LogError::Damaged {
-            id: self.id,
-            message: format!("a mark: {error}"),
-        })?;
+    pub fn append_mark(&mut self, phase: Phase, mark: Mark, now: Timestamp) -> Result<Seq, LogError> {
+        let text = serde_json::to_vec(&mark)
+            .map_err(|error| LogError::Damaged { id: self.id, message: format!("a mark: {error}") })?;
         self.append(phase, Stream::Mark, &text, now)
     }
 
@@ -133,13 +120,7 @@ impl LogWriter {
         self.seq
     }
 
-    fn append_one(
-        &mut self,
-        phase: Phase,
-        stream: Stream,
-        payload: &[u8],
-        at: Timestamp,
-    ) -> Result<(), LogError> {
+    fn append_one(&mut self, phase: Phase, stream: Stream, payload: &[u8], at: Timestamp) -> Result<(), LogError> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }

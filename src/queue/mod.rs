@@ -171,13 +171,7 @@ impl Queue {
     /// [`Queue::submit`].
     pub fn new(config: QueueConfig, parts: Parts) -> Self {
         let Parts { store, logs, launcher, languages, versions, clock } = parts;
-        let work = SandboxWork {
-            launcher,
-            languages,
-            versions,
-            logs: logs.clone(),
-            clock: Arc::clone(&clock),
-        };
+        let work = SandboxWork { launcher, languages, versions, logs: logs.clone(), clock: Arc::clone(&clock) };
         Self::with_work(config, store, logs, clock, Arc::new(work))
     }
 
@@ -196,11 +190,7 @@ impl Queue {
     ///
     /// # Errors
     /// When there is no room, the daemon is stopping, or the job cannot be recorded.
-    pub async fn submit(
-        &self,
-        principal: &Principal,
-        request: Request,
-    ) -> Result<JobId, SubmitError> {
+    pub async fn submit(&self, principal: &Principal, request: Request) -> Result<JobId, SubmitError> {
         self.admit()?;
         let record = self.new_record(principal, request);
         let id = record.id;
@@ -359,11 +349,7 @@ impl Queue {
     }
 
     /// Writes the end of a job; it is not durable yet.
-    fn record_end(
-        &self,
-        mut record: Record,
-        termination: Termination,
-    ) -> Result<Status, StoreError> {
+    fn record_end(&self, mut record: Record, termination: Termination) -> Result<Status, StoreError> {
         let ended = record.observed.end(self.0.clock.now(), termination);
         // Nobody else changes the record of a job that has not ended.
         record.observed = ended.map_err(|error| StoreError::Damaged {

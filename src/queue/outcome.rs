@@ -139,9 +139,9 @@ pub(super) fn refusal(error: &LaunchError) -> Termination {
             "the sandbox could not be made at the step {step}: {message}; `kiln doctor` says what \
              this host lacks"
         ),
-        LaunchError::Unavailable => String::from(
-            "the spawner is not there; send the job again once /readyz says that the daemon is ready",
-        ),
+        LaunchError::Unavailable => {
+            String::from("the spawner is not there; send the job again once /readyz says that the daemon is ready")
+        }
     })
 }
 

@@ -31,16 +31,8 @@ impl PhaseRun<'_> {
         let sandbox = launcher.start(request).await?;
         let Sandbox { stdout, stderr, ender, end: waiter, setup, .. } = sandbox;
         let over = || ender.end();
-        let mut drain = Drain {
-            log,
-            phase: limits.phase,
-            limit: limits.output,
-            clock,
-            live,
-            end: &over,
-            printed: 0,
-            fault: None,
-        };
+        let mut drain =
+            Drain { log, phase: limits.phase, limit: limits.output, clock, live, end: &over, printed: 0, fault: None };
         let end = {
             let mut work = pin!(to_end(drain.both(stdout, stderr), waiter));
             tokio::select! {

@@ -76,12 +76,7 @@ impl Queue {
     }
 
     /// Makes one attempt and records its end, durably.
-    async fn attempt(
-        &self,
-        place: &mut Place,
-        id: JobId,
-        live: &Arc<Live>,
-    ) -> Result<Status, StoreError> {
+    async fn attempt(&self, place: &mut Place, id: JobId, live: &Arc<Live>) -> Result<Status, StoreError> {
         let mut record = self.job(id)?.ok_or(StoreError::Missing { id })?;
         let begun = self.0.clock.now();
         let queued = begun.since(record.head.created);

@@ -44,15 +44,14 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
     };
     match &request.work {
         Work::Source { language, code } => {
-            let known = languages.find(language).ok_or_else(|| {
-                format!("the language {language} is not in this daemon's table any more")
-            })?;
+            let known = languages
+                .find(language)
+                .ok_or_else(|| format!("the language {language} is not in this daemon's table any more"))?;
             let content = code.clone().into_bytes();
             let source = InputFile { path: known.file.clone(), executable: false, content };
-            let compile = known.compile_command().map(|argv| Compile {
-                program: program(argv),
-                processes: known.needs.processes.unwrap_or(0),
-            });
+            let compile = known
+                .compile_command()
+                .map(|argv| Compile { program: program(argv), processes: known.needs.processes.unwrap_or(0) });
             let run = program(known.run_command(&request.args));
             Ok(Prepared { files: vec![source], compile, run })
         }
@@ -60,9 +59,7 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
             let run = program([command.as_slice(), &request.args].concat());
             Ok(Prepared { files: Vec::new(), compile: None, run })
         }
-        Work::Command { image, .. } => {
-            Err(format!("there is no image {image}; the only one for now is {HOST}"))
-        }
+        Work::Command { image, .. } => Err(format!("there is no image {image}; the only one for now is {HOST}")),
     }
 }
 
@@ -116,10 +113,7 @@ mod test {
     #[test]
     fn what_this_host_has_not_is_refused_by_name() {
         assert!(prepared(source("cobol")).unwrap_err().contains("cobol"));
-        let of = |image: &str| Work::Command {
-            image: String::from(image),
-            command: vec![String::from("/bin/true")],
-        };
+        let of = |image: &str| Work::Command { image: String::from(image), command: vec![String::from("/bin/true")] };
         assert!(prepared(of("alpine")).unwrap_err().contains("alpine"));
         assert_eq!(words(&prepared(of("host")).unwrap().run.argv), ["/bin/true", "-v"]);
     }

@@ -108,19 +108,12 @@ impl SandboxWork {
     }
 
     /// The whole attempt.
-    async fn attempt(
-        &self,
-        task: &Task,
-        recorded: Recorded,
-        attempt: &mut Attempt,
-    ) -> Result<Termination, Early> {
+    async fn attempt(&self, task: &Task, recorded: Recorded, attempt: &mut Attempt) -> Result<Termination, Early> {
         let prepared = program::prepare(&task.request, &self.languages).map_err(early)?;
         let log = self.open_log(task)?;
         let disk = task.request.limits.disk;
-        let (tree, recorded) =
-            tokio::join!(self.launcher.make_tree(disk, inodes_of(disk)), recorded);
-        recorded
-            .map_err(|error| setup_failed(format!("the job could not be recorded: {error}")))?;
+        let (tree, recorded) = tokio::join!(self.launcher.make_tree(disk, inodes_of(disk)), recorded);
+        recorded.map_err(|error| setup_failed(format!("the job could not be recorded: {error}")))?;
         let tree = tree.map_err(|error| Box::new(refusal(&error)))?;
         let mut attempting = Attempting { work: self, task, log, attempt };
         let ended = attempting.phases(prepared, &tree).await;
@@ -136,9 +129,7 @@ impl SandboxWork {
             task.live.printed(log.append_mark(Phase::Run, mark, self.clock.now())?);
             Ok(log)
         });
-        marked.map_err(|error| {
-            early(format!("the output could not be kept: {error}; look at the data disk"))
-        })
+        marked.map_err(|error| early(format!("the output could not be kept: {error}; look at the data disk")))
     }
 }
 

@@ -59,13 +59,7 @@ impl Execute for TestWork {
                 "panic" => panic!("asked to"),
                 _ => Reason::Exited,
             };
-            let attempt = Attempt {
-                number: task.number,
-                ran: Ran::Yes,
-                compile: None,
-                run: None,
-                version: None,
-            };
+            let attempt = Attempt { number: task.number, ran: Ran::Yes, compile: None, run: None, version: None };
             Outcome { attempt, termination: Termination::without_exit(reason, None) }
         })
     }

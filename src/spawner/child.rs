@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use caps::CapSet;
 use nix::mount::{MntFlags, umount2};
@@ -27,10 +28,11 @@ use crate::sys::{network, process, signal};
 /// Everything that the steps need. All of it was made and checked by the spawner before the clone.
 pub(super) struct Cell<'a> {
     pub(super) join: &'a [File],
-    pub(super) stage: BorrowedFd<'a>,
+    /// Below it `place` takes the root, and `masks` holds what hides. Opened again by name in the child: what was
+    /// opened before belongs to the spawner's mount namespace, and the child has a copy of it.
+    pub(super) stage: &'a Path,
     pub(super) root: OwnedFd,
     pub(super) device: OwnedFd,
-    pub(super) masks: BorrowedFd<'a>,
     /// The private tmpfs with the directories `tmp` and `shm`.
     pub(super) temporary: BorrowedFd<'a>,
     pub(super) trees: Vec<(OwnedFd, &'a BoxPath, Attributes)>,
@@ -139,7 +141,7 @@ fn write_once(path: &str, value: &[u8]) -> io::Result<()> {
 }
 
 fn mount_root(cell: &Cell<'_>) -> io::Result<()> {
-    mount::attach(cell.root.as_fd(), cell.stage, c"")
+    mount::attach(cell.root.as_fd(), File::open(cell.stage.join("place"))?.as_fd(), c"")
 }
 
 fn mount_proc(cell: &Cell<'_>) -> io::Result<()> {
@@ -181,11 +183,12 @@ const READ_ONLY: &[&CStr] = &[c"proc/bus", c"proc/fs", c"proc/irq", c"proc/sys",
 
 fn mask_proc(cell: &Cell<'_>) -> io::Result<()> {
     let root = cell.root.as_fd();
+    let masks = File::open(cell.stage.join("masks"))?;
     for path in MASKED_FILES {
-        put_over(mount::copy(cell.masks, c"file", Depth::One)?, root, path)?;
+        put_over(mount::copy(masks.as_fd(), c"file", Depth::One)?, root, path)?;
     }
     for path in MASKED_FOLDERS {
-        put_over(mount::copy(cell.masks, c"folder", Depth::One)?, root, path)?;
+        put_over(mount::copy(masks.as_fd(), c"folder", Depth::One)?, root, path)?;
     }
     for path in READ_ONLY {
         match mount::copy(root, path, Depth::One) {

@@ -70,10 +70,9 @@ pub(super) fn create(
 
     let cell = Cell {
         join: group.join_files(),
-        stage: host.root_place.as_fd(),
+        stage: &host.stage,
         root: host.template.root().map_err(at("copy the root"))?,
         device: host.template.device().map_err(at("copy /dev"))?,
-        masks: host.template.masks(),
         temporary: temporary.as_fd(),
         trees: copies(&mounted).map_err(at("copy the trees"))?,
         user_namespace: user_namespace.as_fd(),

@@ -105,7 +105,7 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
 
 /// A new user namespace in which 0–2,047 are the ids of `block`, and nothing else is mapped (user_namespaces(7)).
 pub(super) fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> {
-    let (ours, theirs) = std::io::pipe().map(|(reader, writer)| (writer, reader))?;
+    let (ours, theirs) = io::pipe().map(|(reader, writer)| (writer, reader))?;
     let pidfd = match process::clone(single, CloneFlags::CLONE_NEWUSER, None)? {
         Clone::Child => {
             drop(ours);

@@ -2,11 +2,9 @@
 //!
 //! `host` is the host's own `/usr` and an `/etc` of permitted entries, in a small tmpfs. Whatever is not
 //! named here does not exist inside. Everything is built once, in the spawner's own mount namespace.
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -79,8 +77,6 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
 pub(super) struct Template {
     root: OwnedFd,
     device: OwnedFd,
-    /// An empty file and an empty directory that hide what must not be seen.
-    masks: OwnedFd,
 }
 
 impl Template {
@@ -88,8 +84,8 @@ impl Template {
     pub(super) fn build(stage: &Path) -> io::Result<Self> {
         let root = build_root(&stage.join("root"))?;
         let device = build_device(&stage.join("device"))?;
-        let masks = build_masks(&stage.join("masks"))?;
-        Ok(Self { root, device, masks })
+        build_masks(&stage.join("masks"))?;
+        Ok(Self { root, device })
     }
 
     /// A detached copy of the root with all that is mounted in it.
@@ -100,11 +96,6 @@ impl Template {
     /// A detached copy of /dev.
     pub(super) fn device(&self) -> io::Result<OwnedFd> {
         mount::copy(self.device.as_fd(), c"", Depth::One)
-    }
-
-    /// The directory that holds `file` and `folder`.
-    pub(super) fn masks(&self) -> BorrowedFd<'_> {
-        self.masks.as_fd()
     }
 }
 
@@ -230,14 +221,14 @@ fn build_device(place: &Path) -> io::Result<OwnedFd> {
     Ok(device)
 }
 
-fn build_masks(place: &Path) -> io::Result<OwnedFd> {
+/// An empty `file` and an empty `folder` that hide what must not be seen.
+fn build_masks(place: &Path) -> io::Result<()> {
     let masks = small_tmpfs(place, "64k")?;
     write(place, "file", "")?;
     make_folder(&place.join("folder"))?;
     let attributes =
         Attributes::READ_ONLY.and(Attributes::NO_SETUID).and(Attributes::NO_DEVICES).and(Attributes::NO_EXECUTION);
-    mount::restrict(masks.as_fd(), attributes, Depth::Tree)?;
-    Ok(masks)
+    mount::restrict(masks.as_fd(), attributes, Depth::Tree)
 }
 
 /// Like mkdir(1), mode 0755 whatever the umask.
@@ -249,9 +240,4 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
 fn make_folders(path: &Path) -> io::Result<()> {
     let missing: Vec<PathBuf> = path.ancestors().take_while(|path| !path.exists()).map(Path::to_path_buf).collect();
     missing.iter().rev().try_for_each(|path| make_folder(path))
-}
-
-/// A path for a call that takes a string ending with NUL.
-pub(super) fn terminated(path: &Path) -> io::Result<CString> {
-    Ok(CString::new(path.as_os_str().as_bytes())?)
 }

@@ -29,9 +29,7 @@ struct Host {
     layout: cgroup::Layout,
     blocks: identity::Blocks,
     template: image::Template,
-    /// A directory that only this process sees; the root of a sandbox is put there before it is entered.
-    root_place: OwnedFd,
-    /// Below it trees are mounted.
+    /// A directory whose mounts only this process and its children see.
     stage: PathBuf,
     filter: seccomp::Program,
     init: OwnedFd,

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
 use caps::{CapSet, Capability};
+use nix::libc::CLONE_NEWTIME;
 use nix::sched::{CloneFlags, unshare};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::geteuid;
@@ -70,12 +71,11 @@ pub(super) fn prepare(options: &Options) -> io::Result<Host> {
     let stage = Path::new(STAGE);
     let template = Template::build(stage).map_err(say("build the host image"))?;
     make_folder(&stage.join("place"))?;
-    let root_place = OwnedFd::from(File::open(stage.join("place"))?);
     let init = memfd::sealed(c"kiln-init", INIT, Kind::Program).map_err(say("seal init"))?;
     keep_few_capabilities().map_err(say("drop capabilities"))?;
     let filter = seccomp::Program::from_bytes(JOB_FILTER);
     let stage = stage.to_path_buf();
-    Ok(Host { single, layout, blocks, template, root_place, stage, filter, init, _instance: instance })
+    Ok(Host { single, layout, blocks, template, stage, filter, init, _instance: instance })
 }
 
 fn make_run_folder() -> io::Result<()> {
@@ -110,7 +110,7 @@ fn own_mounts() -> io::Result<()> {
 
 /// Sandboxes see a machine that was switched on when the spawner started (time_namespaces(7)).
 fn hide_uptime() -> io::Result<()> {
-    unshare(CloneFlags::from_bits_retain(nix::libc::CLONE_NEWTIME))?;
+    unshare(CloneFlags::from_bits_retain(CLONE_NEWTIME))?;
     let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
     let boot = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
     let offsets = format!("monotonic -{} 0\nboottime -{} 0\n", monotonic.tv_sec(), boot.tv_sec());

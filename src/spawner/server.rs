@@ -1,8 +1,9 @@
 //! The loop: waits for the socket, the sandboxes and the clock, and acts.
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
 use nix::sys::time::TimeSpec;
@@ -82,7 +83,7 @@ impl Server {
         self.set_timer()?;
         let mut events = [EpollEvent::empty(); EVENTS];
         let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-            Err(nix::errno::Errno::EINTR) => 0,
+            Err(Errno::EINTR) => 0,
             other => other.map_err(io::Error::from)?,
         };
         let now = instant();
@@ -232,7 +233,7 @@ impl Server {
             Received::Nothing => Ok(()),
             Received::Closed => {
                 // Init has ended; its pidfd tells the rest.
-                self.epoll.delete(&sandbox.channel).map_err(|errno| Lost::Socket(errno.into()))
+                forget(&self.epoll, sandbox.channel.as_fd())
             }
             Received::Packet { .. } => self.on_message(index, &message, now),
         }
@@ -283,7 +284,7 @@ impl Server {
         let trees_free = self.trees_free(index);
         let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
         waitid(Id::PIDFd(sandbox.pidfd.as_fd()), WaitPidFlag::WEXITED).map_err(|errno| Lost::Socket(errno.into()))?;
-        self.epoll.delete(&sandbox.pidfd).map_err(|errno| Lost::Socket(errno.into()))?;
+        forget(&self.epoll, sandbox.pidfd.as_fd())?;
         if matches!(sandbox.phase, Phase::Setup | Phase::Running { .. }) {
             sandbox.read_counters(now, trees_free);
             // Nobody ended it and init did not report: the kernel did, for memory that the host lacks, or a step broke.
@@ -342,7 +343,7 @@ impl Server {
     fn read_timer(&self) -> io::Result<()> {
         let mut count = [0_u8; 8];
         match nix::unistd::read(&self.timer, &mut count) {
-            Ok(_) | Err(nix::errno::Errno::EAGAIN) => Ok(()),
+            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -368,6 +369,14 @@ impl Server {
     }
 }
 
+/// Waits no more for a descriptor; one that is not waited for is fine.
+fn forget(epoll: &Epoll, descriptor: BorrowedFd<'_>) -> Result<(), Lost> {
+    match epoll.delete(descriptor) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(Lost::Socket(errno.into())),
+    }
+}
+
 /// Notes the cause, if it is the first, and ends init: the kernel ends everything else (pid_namespaces(7)).
 fn end(sandbox: &mut Sandbox, cause: Cause) {
     sandbox.end_by(cause);
@@ -381,7 +390,7 @@ fn kill(sandbox: &Sandbox) {
     }
     let killed = process::signal(sandbox.pidfd.as_fd(), Signal::SIGKILL as i32);
     if let Err(error) = killed.and_then(|()| sandbox.group.kill()) {
-        if error.raw_os_error() != Some(nix::errno::Errno::ESRCH as i32) {
+        if error.raw_os_error() != Some(Errno::ESRCH as i32) {
             tracing::error!(sandbox = sandbox.id.0, %error, "a sandbox could not be ended");
         }
     }

@@ -34,9 +34,8 @@ impl Committer {
     /// Starts the thread.
     pub(super) fn start(db: sled::Db, file: File) -> io::Result<Self> {
         let (ask, asked) = mpsc::channel(WAITERS);
-        let thread = thread::Builder::new()
-            .name(String::from("kiln-commit"))
-            .spawn(move || serve(asked, &db, &file))?;
+        let thread =
+            thread::Builder::new().name(String::from("kiln-commit")).spawn(move || serve(asked, &db, &file))?;
         Ok(Self { ask: Some(ask), thread: Some(thread) })
     }
 

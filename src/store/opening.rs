@@ -28,9 +28,8 @@ pub(super) struct Opened {
 /// Opens or makes the database in `dir`.
 pub(super) fn open(dir: &Path) -> Result<Opened, StoreError> {
     let because = |message| StoreError::Unopenable { dir: dir.to_path_buf(), message };
-    let unopenable = |error: &io::Error| {
-        StoreError::of_file_system(error).unwrap_or_else(|| because(error.to_string()))
-    };
+    let unopenable =
+        |error: &io::Error| StoreError::of_file_system(error).unwrap_or_else(|| because(error.to_string()));
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| unopenable(&e))?;
     remove_unfinished_snapshots(dir).map_err(|e| unopenable(&e))?;
     let db = match open_locked(dir) {

@@ -175,8 +175,7 @@ fn every_change_has_one_feed_entry_in_order() {
     let entries = store.feed_after(0, 10).unwrap();
     let steps: Vec<_> = entries.iter().map(|entry| (entry.seq, entry.old, entry.new)).collect();
     let (queued, running) = (Status::Queued, Status::Running);
-    let expected =
-        [(1, None, queued), (2, Some(queued), running), (3, Some(running), Status::Cancelled)];
+    let expected = [(1, None, queued), (2, Some(queued), running), (3, Some(running), Status::Cancelled)];
     assert_eq!(steps, expected);
     assert!(entries.iter().all(|entry| entry.subject == Subject::Job(record.id)));
     assert_eq!(store.feed_after(2, 10).unwrap(), entries[2..]);

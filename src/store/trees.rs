@@ -172,6 +172,5 @@ fn entry(seq: u64, change: &Change) -> Step<Vec<u8>> {
         old: change.old,
         new: change.new,
     };
-    serde_json::to_vec(&entry)
-        .map_err(|error| ConflictableTransactionError::Abort(Abort::Unreadable(error)))
+    serde_json::to_vec(&entry).map_err(|error| ConflictableTransactionError::Abort(Abort::Unreadable(error)))
 }

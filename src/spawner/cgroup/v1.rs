@@ -9,7 +9,7 @@ use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::hierarchies::V1;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
-use cgroups_rs::fs::{Controller, Controllers, MaxValue};
+use cgroups_rs::fs::{Controllers, MaxValue};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{CPU_PERIOD_US, OWN_PROCESSES, file, instance_name};

@@ -1,0 +1,84 @@
+//! From root to a service user without any privilege, for ever.
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::{fs, os::unix::fs::MetadataExt};
+
+use caps::CapSet;
+use nix::sys::prctl;
+use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
+
+/// Who the server runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceUser {
+    uid: Uid,
+    gid: Gid,
+}
+
+/// The account of this name where there is one, else the bare number.
+///
+/// # Errors
+/// When the accounts cannot be read, or the account is root's.
+pub fn find(name: &str, fallback: u32) -> io::Result<ServiceUser> {
+    let found = User::from_name(name)?;
+    let user = found.map_or_else(
+        || ServiceUser { uid: Uid::from_raw(fallback), gid: Gid::from_raw(fallback) },
+        |user| ServiceUser { uid: user.uid, gid: user.gid },
+    );
+    if user.uid.is_root() {
+        return Err(io::Error::other(format!("the service user {name} is root; set sandbox.user to another")));
+    }
+    Ok(user)
+}
+
+/// Makes the data directory and everything in it the service user's. Links are not followed.
+///
+/// # Errors
+/// Names the path.
+pub fn give(folder: &Path, user: ServiceUser) -> io::Result<()> {
+    let named = |error: io::Error| io::Error::other(format!("{}: {error}", folder.display()));
+    if !folder.exists() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(named)?;
+    }
+    let found = fs::symlink_metadata(folder).map_err(named)?;
+    if !found.is_dir() {
+        return Err(io::Error::other(format!("{} is no directory", folder.display())));
+    }
+    if found.uid() == user.uid.as_raw() {
+        return Ok(());
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(named)?;
+    hand_over(folder, user)
+}
+
+fn hand_over(path: &Path, user: ServiceUser) -> io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+        .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return Ok(());
+    }
+    fs::read_dir(path)?.try_for_each(|entry| hand_over(&entry?.path(), user))
+}
+
+/// Becomes the user and gives up every capability and every way to another. Does nothing for who is not root.
+///
+/// # Errors
+/// When anything is left.
+pub fn become_for_ever(user: ServiceUser) -> io::Result<()> {
+    if geteuid().is_root() {
+        caps::clear(None, CapSet::Bounding).map_err(io::Error::other)?;
+        setgroups(&[])?;
+        setresgid(user.gid, user.gid, user.gid)?;
+        setresuid(user.uid, user.uid, user.uid)?;
+    }
+    prctl::set_no_new_privs()?;
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        caps::clear(None, set).map_err(io::Error::other)?;
+    }
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        if !caps::read(None, set).map_err(io::Error::other)?.is_empty() {
+            return Err(io::Error::other("a capability is left although all were dropped"));
+        }
+    }
+    if geteuid().is_root() { Err(io::Error::other("still root")) } else { Ok(()) }
+}
