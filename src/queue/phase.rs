@@ -11,7 +11,7 @@ use crate::launch::{End, EndWaiter, LaunchError, Launcher, Sandbox, SandboxReque
 use crate::output::LogWriter;
 
 /// How long output may still come after the sandbox ended and nobody is left to print.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What a phase works with.
 pub(super) struct PhaseRun<'a> {
