@@ -10,16 +10,16 @@ use crate::base::size::ByteSize;
 
 /// A number that is whole where it can be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Amount(Number);
+pub(super) struct Amount(Number);
 
 impl Amount {
     /// So many seconds.
-    pub fn seconds(time: Duration) -> Self {
+    pub(super) fn seconds(time: Duration) -> Self {
         Self::of(time.as_secs(), time.as_secs_f64(), time.subsec_nanos() == 0)
     }
 
     /// So many MiB.
-    pub fn mib(size: ByteSize) -> Self {
+    pub(super) fn mib(size: ByteSize) -> Self {
         let rest = u32::try_from(size.bytes() % (1 << 20)).unwrap_or(0);
         let fraction = f64::from(rest) / f64::from(1 << 20);
         let whole = u32::try_from(size.whole_mib()).map_or(f64::INFINITY, f64::from);
@@ -62,10 +62,9 @@ impl ToJSON for Amount {
 
 impl ParseFromJSON for Amount {
     fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        match value.unwrap_or_default() {
-            Value::Number(number) => Ok(Self(number)),
-            other => Err(ParseError::expected_type(other)),
-        }
+        let value = value.unwrap_or_default();
+        let number = value.as_number().cloned();
+        number.map(Self).ok_or_else(|| ParseError::expected_type(value))
     }
 }
 

@@ -20,7 +20,7 @@ const DISCARDED_AT_MOST: u64 = 64 << 20;
 ///
 /// # Errors
 /// 413 above `ceiling`, 408 after `time`, 400 when the client stops sending.
-pub async fn read(
+pub(super) async fn read(
     request: &mut Request,
     ceiling: ByteSize,
     time: Duration,

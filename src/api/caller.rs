@@ -7,7 +7,7 @@ use crate::api::error::{ApiError, Kind};
 
 /// The principal of a request, as an argument of a handler.
 #[derive(Clone, Debug)]
-pub struct Caller(pub Principal);
+pub(super) struct Caller(pub Principal);
 
 impl<'a> FromRequest<'a> for Caller {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {

@@ -1,4 +1,4 @@
-//! The OpenAPI document: what poem-openapi writes, made valid and complete.
+//! The `OpenAPI` document: what poem-openapi writes, made valid and complete.
 //!
 //! It writes 3.0.0 with a `webhooks` member that 3.0 does not have, header names in capitals, and
 //! nothing about unknown members. Not here: which operations there are.

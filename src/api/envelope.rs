@@ -54,10 +54,9 @@ impl<E: Endpoint> Envelope<E> {
     }
 
     fn with_allow(&self, error: ApiError, path: &str) -> ApiError {
-        match error.kind {
-            Kind::MethodNotAllowed => ApiError { allow: self.allowed.at(path), ..error },
-            _ => error,
-        }
+        let names_methods = error.kind == Kind::MethodNotAllowed;
+        let allow = if names_methods { self.allowed.at(path) } else { error.allow };
+        ApiError { allow, ..error }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::job::request::fields::{FAULTS_AT_MOST, shown};
 ///
 /// # Errors
 /// Where it stops to be JSON, or every member that is there twice.
-pub fn parse(text: &[u8]) -> Result<Value, Faults> {
+pub(super) fn parse(text: &[u8]) -> Result<Value, Faults> {
     let mut reading = Reading::default();
     let mut source = serde_json::Deserializer::from_slice(text);
     let value = (&mut reading).deserialize(&mut source);

@@ -50,7 +50,7 @@ pub fn endpoint(state: ApiState) -> impl Endpoint<Output = Response> {
     Envelope { inner: routes.map_to_response(), state, allowed }
 }
 
-/// The OpenAPI document.
+/// The `OpenAPI` document.
 pub fn document() -> Value {
     let text = described(Described::<Operations>(PhantomData)).spec();
     // poem-openapi writes JSON; a test reads every operation of it.

@@ -15,7 +15,7 @@ use crate::api::json;
 
 /// An answer.
 #[derive(Debug)]
-pub struct JsonText<T>(pub T);
+pub(super) struct JsonText<T>(pub T);
 
 impl<T: Type> Payload for JsonText<T> {
     const CONTENT_TYPE: &'static str = "application/json";
@@ -52,7 +52,7 @@ impl<T: ToJSON> ApiResponse for JsonText<T> {
 
 /// A body whose schema is `T`'s; a reader of its own says what is wrong with it.
 #[derive(Debug)]
-pub struct JsonBody<T> {
+pub(super) struct JsonBody<T> {
     /// What was sent.
     pub value: Value,
     schema: PhantomData<T>,

@@ -5,14 +5,14 @@ use crate::job::request::Answer;
 
 /// What a request prefers. What is not understood is ignored, as the RFC says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Preference {
+pub(super) struct Preference {
     respond_async: bool,
     wait: Option<Duration>,
 }
 
 impl Preference {
     /// Reads the header's text.
-    pub fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let mut preference = Self::default();
         for item in text.split([',', ';']).map(str::trim) {
             let (name, value) = item.split_once('=').unwrap_or((item, ""));
@@ -29,7 +29,7 @@ impl Preference {
     }
 
     /// How long to wait: `longest` unless less is asked for.
-    pub fn patience(self, answer: Answer, longest: Duration) -> Duration {
+    pub(super) fn patience(self, answer: Answer, longest: Duration) -> Duration {
         match (answer, self.wait) {
             (Answer::AtOnce, _) => Duration::ZERO,
             (Answer::AtTheEnd, Some(wait)) => wait.min(longest),
@@ -39,7 +39,7 @@ impl Preference {
     }
 
     /// The text of `Preference-Applied`; nothing where no preference counted.
-    pub fn applied(self, answer: Answer) -> Option<String> {
+    pub(super) fn applied(self, answer: Answer) -> Option<String> {
         match (answer, self.wait) {
             (Answer::AtTheEnd, Some(wait)) => Some(format!("wait={}", wait.as_secs())),
             _ if self.respond_async => Some(String::from("respond-async")),

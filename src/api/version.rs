@@ -10,7 +10,7 @@ const KNOWN_TYPES: [&str; 2] = ["application/vnd.forgeai.v1+json", "application/
 ///
 /// # Errors
 /// 406, naming what was asked for and what there is.
-pub fn check(request: &Request) -> Result<(), ApiError> {
+pub(super) fn check(request: &Request) -> Result<(), ApiError> {
     let path = request.uri().path();
     if path != "/v1" && !path.starts_with("/v1/") {
         return Ok(());

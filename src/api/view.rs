@@ -220,11 +220,11 @@ pub(super) fn job(record: &Record, output: Option<Output>) -> JobBody {
         stdout_bytes: stdout.as_ref().map(|text| text.bytes),
         stdout_truncated: stdout.as_ref().map(|text| text.truncated),
         stdout_base64: stdout.as_ref().and_then(|text| text.base64.clone()),
-        stdout: stdout.map(|text| text.text),
+        stdout: stdout.map(|text| text.lossy),
         stderr_bytes: stderr.as_ref().map(|text| text.bytes),
         stderr_truncated: stderr.as_ref().map(|text| text.truncated),
         stderr_base64: stderr.as_ref().and_then(|text| text.base64.clone()),
-        stderr: stderr.map(|text| text.text),
+        stderr: stderr.map(|text| text.lossy),
         termination: ended.map(|(_, end)| end.into()),
         usage: ended.map(|_| run.map_or_else(Usage::default, |run| run.usage).into()),
         compile: attempt.and_then(|attempt| compile_phase(attempt, compile)),
@@ -238,11 +238,11 @@ fn compile_phase(attempt: &Attempt, printed: Streams) -> Option<CompileBody> {
     Some(CompileBody {
         exit_code: result.termination.exit_code,
         duration: duration(result),
-        stdout: stdout.text,
+        stdout: stdout.lossy,
         stdout_base64: stdout.base64,
         stdout_bytes: stdout.bytes,
         stdout_truncated: stdout.truncated,
-        stderr: stderr.text,
+        stderr: stderr.lossy,
         stderr_base64: stderr.base64,
         stderr_bytes: stderr.bytes,
         stderr_truncated: stderr.truncated,
@@ -269,7 +269,7 @@ const fn status(status: Status) -> &'static str {
 
 /// A stream as JSON shows it.
 struct Text {
-    text: String,
+    lossy: String,
     base64: Option<String>,
     bytes: u64,
     truncated: bool,
@@ -278,14 +278,14 @@ struct Text {
 impl Text {
     fn of(captured: Captured) -> Self {
         let Captured { bytes: shown, total: bytes, truncated } = captured;
-        let (text, base64) = match String::from_utf8(shown) {
+        let (lossy, base64) = match String::from_utf8(shown) {
             Ok(text) => (text, None),
             Err(error) => {
                 let exact = STANDARD.encode(error.as_bytes());
                 (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(exact))
             }
         };
-        Self { text, base64, bytes, truncated }
+        Self { lossy, base64, bytes, truncated }
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::core::{FakeCore, NOW};
 
 /// Largest body of the tests.
-pub const BODY_AT_MOST: ByteSize = ByteSize::kib(64);
+pub(crate) const BODY_AT_MOST: ByteSize = ByteSize::kib(64);
 
 struct StoppedClock;
 
@@ -42,7 +42,7 @@ fn limits(scale: u32) -> Limits {
 }
 
 /// An API on this core.
-pub fn state(core: FakeCore) -> ApiState {
+pub(crate) fn state(core: FakeCore) -> ApiState {
     ApiState {
         core: Arc::new(core),
         clock: Arc::new(StoppedClock),
@@ -58,12 +58,12 @@ pub fn state(core: FakeCore) -> ApiState {
 }
 
 /// Somebody without rights.
-pub fn somebody() -> Principal {
+pub(crate) fn somebody() -> Principal {
     Principal { name: "somebody".to_owned(), role: Role::User }
 }
 
 /// What came back.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
@@ -78,13 +78,13 @@ impl Answer {
         Self { status: parts.status, headers: parts.headers, body, text }
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The code of an error that has every part of its format.
     #[track_caller]
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         assert_eq!(self.header("content-type"), "application/json", "{}", self.text);
         let error = &self.body["error"];
         assert_eq!(error["request_id"], self.header("x-request-id"));
@@ -94,41 +94,41 @@ impl Answer {
     }
 
     /// The fields that an error names.
-    pub fn fields(&self) -> Vec<&str> {
+    pub(crate) fn fields(&self) -> Vec<&str> {
         let details = self.body["error"]["details"].as_array().unwrap();
         details.iter().map(|detail| detail["field"].as_str().unwrap()).collect()
     }
 }
 
 /// Asks a new API on `core`.
-pub async fn ask(core: FakeCore, request: RequestBuilder) -> Answer {
+pub(crate) async fn ask(core: FakeCore, request: RequestBuilder) -> Answer {
     ask_state(state(core), request.finish()).await
 }
 
 /// Asks an API.
-pub async fn ask_state(state: ApiState, request: Request) -> Answer {
+pub(crate) async fn ask_state(state: ApiState, request: Request) -> Answer {
     Answer::of(kiln::api::endpoint(state).call(request).await.unwrap()).await
 }
 
-pub fn get(uri: &str) -> RequestBuilder {
+pub(crate) fn get(uri: &str) -> RequestBuilder {
     request(Method::GET, uri)
 }
 
-pub fn request(method: Method, uri: &str) -> RequestBuilder {
+pub(crate) fn request(method: Method, uri: &str) -> RequestBuilder {
     Request::builder().method(method).uri_str(uri)
 }
 
-pub fn execute() -> RequestBuilder {
+pub(crate) fn execute() -> RequestBuilder {
     request(Method::POST, "/v1/execute").content_type("application/json")
 }
 
 /// Posts a body to `/v1/execute`.
-pub async fn post(core: FakeCore, body: &Value) -> Answer {
+pub(crate) async fn post(core: FakeCore, body: &Value) -> Answer {
     let request = execute().body(body.to_string());
     ask_state(state(core), request).await
 }
 
 /// The smallest job.
-pub fn hello() -> Value {
+pub(crate) fn hello() -> Value {
     json!({"language": "python", "code": "print('Hello, World!')"})
 }

@@ -16,11 +16,11 @@ use kiln::job::state::State;
 use kiln::job::termination::{Reason, Termination};
 use kiln::job::usage::Usage;
 
-pub const CREATED: Timestamp = Timestamp(1_672_574_400_250_000);
-pub const NOW: Timestamp = Timestamp(1_672_583_400_000_000);
+pub(crate) const CREATED: Timestamp = Timestamp(1_672_574_400_250_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_672_583_400_000_000);
 
 /// What the core does.
-pub struct FakeCore {
+pub(crate) struct FakeCore {
     pub refusal: Option<SubmitError>,
     pub ready: Result<(), String>,
     pub ends: bool,
@@ -48,7 +48,7 @@ impl Default for FakeCore {
     }
 }
 
-pub fn exited(code: i32) -> Termination {
+pub(crate) fn exited(code: i32) -> Termination {
     Termination { exit_code: Some(code), ..Termination::without_exit(Reason::Exited, None) }
 }
 

@@ -4,7 +4,7 @@ use crate::job::request::program;
 use crate::job::request::{KnownLanguage, Work};
 
 /// The image that is embedded: the host's own programs.
-pub const HOST_IMAGE: &str = "host";
+pub(super) const HOST_IMAGE: &str = "host";
 /// Images that a request may name.
 const IMAGES: &[&str] = &[HOST_IMAGE];
 
@@ -67,7 +67,8 @@ fn check_version(reader: &mut Reader<'_, '_>, language: Option<&KnownLanguage>) 
     match &language.version {
         Some(here) if is_version(here, asked) => {}
         Some(here) => {
-            reader.fault("version", format!("{id} {} is not here; {id} {here} is", shown(asked)))
+            let message = format!("{id} {} is not here; {id} {here} is", shown(asked));
+            reader.fault("version", message);
         }
         None => reader.fault("version", format!("the version of {id} is not known; leave it out")),
     }
