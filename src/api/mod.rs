@@ -1,1 +1,72 @@
-//! HTTP in, HTTP out.
+//! HTTP in, HTTP out: the execution family of the contract.
+//!
+//! A request goes through the envelope (name, version, bounded body, error format), the routes,
+//! and a handler that translates and does nothing else. Not here: any decision about jobs, who a
+//! caller is, TLS.
+mod amount;
+mod body;
+mod caller;
+pub mod core;
+mod document;
+mod ending;
+mod envelope;
+pub mod error;
+mod execution;
+mod json;
+mod pages;
+mod payload;
+mod prefer;
+pub mod request_id;
+mod routes;
+mod schema;
+pub mod serve;
+pub mod state;
+mod system;
+mod version;
+mod view;
+
+use std::marker::PhantomData;
+
+use poem::{Endpoint, EndpointExt as _, Response, Route};
+use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::Value;
+
+use crate::api::envelope::Envelope;
+use crate::api::execution::Execution;
+use crate::api::routes::{Allowed, Described, Routes};
+use crate::api::state::ApiState;
+use crate::api::system::System;
+
+type Operations = (Execution, System);
+
+/// Everything that is served over HTTP. It never fails: every error is an answer.
+pub fn endpoint(state: ApiState) -> impl Endpoint<Output = Response> {
+    let execution = Execution { state: state.clone() };
+    let system = System { state: state.clone() };
+    let (document, swagger) = written();
+    let service = described(Routes((execution, system)));
+    let routes = pages::add(Route::new(), document, swagger).nest("/", service);
+    let allowed = Allowed::of::<Operations>(&pages::PAGES);
+    Envelope { inner: routes.map_to_response(), state, allowed }
+}
+
+/// The `OpenAPI` document.
+pub fn document() -> Value {
+    let text = described(Described::<Operations>(PhantomData)).spec();
+    // poem-openapi writes JSON; a test reads every operation of it.
+    document::fixed(&text).unwrap_or_default()
+}
+
+/// The document and Swagger UI as they are served.
+fn written() -> (String, String) {
+    let service = described(Described::<Operations>(PhantomData));
+    let document = document().to_string();
+    let swagger = pages::swagger(&service.swagger_ui_html(), &service.spec(), &document);
+    (document, swagger)
+}
+
+fn described<T: OpenApi>(operations: T) -> OpenApiService<T, ()> {
+    OpenApiService::new(operations, "kiln", env!("CARGO_PKG_VERSION"))
+        .description("Runs untrusted code in raw Linux isolation.")
+        .server("/")
+}

@@ -3,21 +3,228 @@
 //! ```text
 //! data directory -> instance id -> spawner -> privileges dropped -> store -> queue -> API
 //! ```
+//!
+//! Not here: what any of these does.
+mod behind;
+mod instance;
+mod probe;
 pub mod spawner;
+mod usage;
 pub mod user;
-#[allow(missing_docs)]
+
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::access::Principal;
+use crate::api::serve::ConnectionBounds;
+use crate::api::state::{ApiState, Settings};
+use crate::base::time::{Clock, SystemClock};
+use crate::config::{Config, Warning};
+use crate::daemon::behind::Behind;
+use crate::daemon::spawner::OwnSpawner;
+use crate::lang::Languages;
+use crate::launch::{Launcher, client};
+use crate::queue::{Parts, Queue, QueueConfig, Versions};
+use crate::store::Store;
+
+/// Longest that a job waits for a place before a synchronous request is told to look later.
+const QUEUE_TIME: Duration = Duration::from_mins(1);
+
+/// What connections may take.
+const CONNECTIONS: ConnectionBounds =
+    ConnectionBounds { connections: 1024, header_time: Duration::from_secs(30), drain_time: Duration::from_secs(10) };
+
+/// How long running jobs may take to end when the daemon stops.
+const STOP_TIME: Duration = Duration::from_secs(10);
+
+/// Why the daemon ended other than by a request to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    #[error("a")]
-    Unavailable {},
-    #[error("a")]
+    /// The host lacks something.
+    #[error("{message}")]
+    Unavailable {
+        /// What, and what to do.
+        message: String,
+    },
+    /// The spawner is gone. Its jobs are ended and recorded.
+    #[error("the spawner is gone; start kiln again: a service manager does so by itself")]
     SpawnerLost,
-    #[error("a")]
-    Configuration {},
-    #[error("a")]
-    Internal {},
+    /// A setting cannot be.
+    #[error("{message}")]
+    Configuration {
+        /// Which, and why.
+        message: String,
+    },
+    /// Something that should not happen.
+    #[error("{message}")]
+    Internal {
+        /// What.
+        message: String,
+    },
 }
-#[allow(missing_docs)]
-pub fn run(_: crate::config::Config, _: Vec<crate::config::Warning>) -> Result<(), DaemonError> {
-    Ok(())
+
+fn unavailable(error: impl std::fmt::Display) -> DaemonError {
+    DaemonError::Unavailable { message: error.to_string() }
+}
+
+fn internal(error: impl std::fmt::Display) -> DaemonError {
+    DaemonError::Internal { message: error.to_string() }
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it could not start, or could not go on.
+pub fn run(config: Config, warnings: Vec<Warning>) -> Result<(), DaemonError> {
+    for Warning { key, message } in &warnings {
+        tracing::warn!(setting = key, "{message}");
+    }
+    let (mut own, socket) = privileged_part(&config)?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
+    let ended = runtime.block_on(serve(config, socket, own.pid()));
+    runtime.shutdown_timeout(STOP_TIME);
+    let status = own.wait().map_err(internal)?;
+    tracing::info!(%status, "the spawner has ended");
+    ended
+}
+
+/// All that needs root. When it returns, this process has no privilege any more.
+fn privileged_part(config: &Config) -> Result<(OwnSpawner, OwnedFd), DaemonError> {
+    if config.sandbox.spawner_socket.is_some() {
+        let message = String::from("sandbox.spawner_socket: a spawner as a unit of its own is not built yet; leave it null");
+        return Err(DaemonError::Configuration { message });
+    }
+    if !geteuid().is_root() {
+        let message = "kiln serve must be started as root: it starts the spawner and then drops every privilege";
+        return Err(unavailable(message));
+    }
+    let user = user::find(&config.sandbox.user, config.sandbox.uid).map_err(unavailable)?;
+    user::give(&config.data_dir, user).map_err(unavailable)?;
+    let instance = instance::load_or_make(&config.data_dir).map_err(unavailable)?;
+    let started = spawner::start(&config.sandbox.spawner_path, instance).map_err(unavailable)?;
+    user::become_for_ever(user).map_err(unavailable)?;
+    tracing::info!(%instance, data = %config.data_dir.display(), spawner = started.0.pid(), "privileges dropped");
+    Ok(started)
+}
+
+async fn serve(config: Config, socket: OwnedFd, spawner: u32) -> Result<(), DaemonError> {
+    let stop = stop_signal().map_err(internal)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started = clock.now();
+    let listener = TcpListener::bind(config.listen())
+        .await
+        .map_err(|error| DaemonError::Configuration { message: format!("api.host, api.port: {}: {error}", config.listen()) })?;
+    let address = listener.local_addr().map_err(internal)?;
+    let store = Arc::new(open_store(&config.data_dir, Arc::clone(&clock)).await?);
+    let launcher = connect(socket).await?;
+    let languages = Arc::new(Languages::embedded().map_err(internal)?);
+    let versions = Versions::default();
+    let logs = config.data_dir.join("logs");
+    let parts = Parts {
+        store: Arc::clone(&store),
+        logs: logs.clone(),
+        launcher: launcher.clone(),
+        languages: Arc::clone(&languages),
+        versions: versions.clone(),
+        clock: Arc::clone(&clock),
+    };
+    let queue = Queue::new(queue_config(&config), parts);
+    probe::all(&launcher, &languages, &versions).await;
+    let recovered = queue.recover().await.map_err(internal)?;
+    tracing::info!(queued = recovered.queued, ended = recovered.ended, "jobs of an earlier start taken up");
+    let usage = usage::start(config.data_dir.clone(), spawner);
+    let behind = Behind { queue: queue.clone(), launcher: launcher.clone(), logs, languages, versions, usage };
+    let state = ApiState {
+        core: Arc::new(behind),
+        clock,
+        started,
+        policy: config.policy(),
+        settings: settings(&config),
+        everybody: Principal::unauthenticated_admin(),
+    };
+    tracing::info!(%address, cgroups = launcher.cgroups(), "ready");
+    let lost = until_stopped(stop, &launcher, &queue);
+    let (told, heard) = tokio::sync::oneshot::channel();
+    let ended = async {
+        let ended = lost.await;
+        drop(told);
+        stop_queue(&queue).await;
+        ended
+    };
+    let stopped = async { drop(heard.await) };
+    let (ended, ()) = tokio::join!(ended, crate::api::serve::serve(listener, crate::api::endpoint(state), CONNECTIONS, stopped));
+    store.commit().await.map_err(internal)?;
+    ended
+}
+
+async fn stop_queue(queue: &Queue) {
+    let left = queue.stop(STOP_TIME).await;
+    if left > 0 {
+        tracing::error!(left, "jobs whose end is not recorded; the next start will do it");
+    }
+}
+
+/// Comes back when it is time to stop, and says why.
+async fn until_stopped(stop: impl Future<Output = &'static str>, launcher: &Launcher, queue: &Queue) -> Result<(), DaemonError> {
+    tokio::select! {
+        name = stop => {
+            let load = queue.load();
+            tracing::info!(signal = name, running = load.running, queued = load.queued, "stopping");
+            Ok(())
+        }
+        () = launcher.lost() => {
+            tracing::error!("the spawner is gone");
+            Err(DaemonError::SpawnerLost)
+        }
+    }
+}
+
+fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+async fn connect(socket: OwnedFd) -> Result<Launcher, DaemonError> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(internal)?;
+    client::connect(socket).await.map_err(unavailable)
+}
+
+async fn open_store(data: &Path, clock: Arc<dyn Clock>) -> Result<Store, DaemonError> {
+    let folder = data.join("db");
+    let opened = tokio::task::spawn_blocking(move || Store::open(&folder, clock)).await;
+    opened.map_err(internal)?.map_err(unavailable)
+}
+
+fn queue_config(config: &Config) -> QueueConfig {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    QueueConfig {
+        max_concurrent: count(config.api.job.max_concurrent),
+        max_queued: count(config.api.job.max_queued),
+        node: nix::unistd::gethostname().map_or_else(|_unknown| String::new(), |name| name.to_string_lossy().into_owned()),
+    }
+}
+
+const fn settings(config: &Config) -> Settings {
+    let security = &config.api.security;
+    Settings {
+        max_request_size: security.max_request_size,
+        request_time: security.request_timeout,
+        queue_time: QUEUE_TIME,
+    }
 }

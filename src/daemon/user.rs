@@ -1,8 +1,8 @@
 //! From root to a service user without any privilege, for ever.
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::{fs, os::unix::fs::MetadataExt};
+use std::{fs, io};
+
 
 use caps::CapSet;
 use nix::sys::prctl;
@@ -31,10 +31,11 @@ pub fn find(name: &str, fallback: u32) -> io::Result<ServiceUser> {
     Ok(user)
 }
 
-/// Makes the data directory and everything in it the service user's. Links are not followed.
+/// Makes the data directory the service user's: a new or empty one is given; one with content must be theirs already,
+/// because root changes nothing in a tree that others may have written.
 ///
 /// # Errors
-/// Names the path.
+/// Names the path and says what to do.
 pub fn give(folder: &Path, user: ServiceUser) -> io::Result<()> {
     let named = |error: io::Error| io::Error::other(format!("{}: {error}", folder.display()));
     if !folder.exists() {
@@ -47,20 +48,17 @@ pub fn give(folder: &Path, user: ServiceUser) -> io::Result<()> {
     if found.uid() == user.uid.as_raw() {
         return Ok(());
     }
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(named)?;
-    hand_over(folder, user)
-}
-
-fn hand_over(path: &Path, user: ServiceUser) -> io::Result<()> {
-    std::os::unix::fs::lchown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-        .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-    if !fs::symlink_metadata(path)?.is_dir() {
-        return Ok(());
+    if fs::read_dir(folder).map_err(named)?.next().is_some() {
+        let (path, owner, uid, gid) = (folder.display(), found.uid(), user.uid, user.gid);
+        return Err(io::Error::other(format!(
+            "{path} belongs to user {owner} and is not empty; if it is kiln's: chown -R {uid}:{gid} {path}"
+        )));
     }
-    fs::read_dir(path)?.try_for_each(|entry| hand_over(&entry?.path(), user))
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(named)?;
+    std::os::unix::fs::lchown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(named)
 }
 
-/// Becomes the user and gives up every capability and every way to another. Does nothing for who is not root.
+/// Becomes the user and gives up every capability and every way back. The process has one thread.
 ///
 /// # Errors
 /// When anything is left.

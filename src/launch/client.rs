@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -87,7 +87,7 @@ pub async fn connect(socket: OwnedFd) -> io::Result<Launcher> {
     let (tell_lost, lost) = watch::channel(false);
     let client = Arc::new(Client { outgoing, routes: Mutex::default(), next: AtomicU64::new(1), lost, cgroups });
     tokio::spawn(write(Arc::clone(&socket), queue));
-    tokio::spawn(read(socket, Arc::clone(&client), tell_lost));
+    tokio::spawn(read(socket, Arc::downgrade(&client), tell_lost));
     Ok(Launcher(client))
 }
 
@@ -194,12 +194,16 @@ fn shut_down(socket: &AsyncFd<OwnedFd>) {
     }
 }
 
-async fn read(socket: Arc<AsyncFd<OwnedFd>>, client: Arc<Client>, tell_lost: watch::Sender<bool>) {
+/// Holds the client weakly: when nobody else has it any more, the connection ends.
+async fn read(socket: Arc<AsyncFd<OwnedFd>>, client: Weak<Client>, tell_lost: watch::Sender<bool>) {
     loop {
         match receive(&socket).await {
-            Ok(Some(reply)) => client.deliver(reply),
+            Ok(Some(reply)) => match client.upgrade() {
+                Some(client) => client.deliver(reply),
+                None => break,
+            },
             Ok(None) => {
-                tracing::warn!("the spawner closed the connection");
+                tracing::debug!("the connection to the spawner is closed");
                 break;
             }
             Err(error) => {
@@ -210,7 +214,9 @@ async fn read(socket: Arc<AsyncFd<OwnedFd>>, client: Arc<Client>, tell_lost: wat
     }
     tell_lost.send_replace(true);
     // Whoever waits sees its channel closed.
-    *client.routes() = Routes::default();
+    if let Some(client) = client.upgrade() {
+        *client.routes() = Routes::default();
+    }
 }
 
 async fn send(socket: &AsyncFd<OwnedFd>, outgoing: &Outgoing) -> io::Result<()> {

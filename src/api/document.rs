@@ -1,0 +1,117 @@
+//! The `OpenAPI` document: what poem-openapi writes, made valid and complete.
+//!
+//! It writes 3.0.0 with a `webhooks` member that 3.0 does not have, header names in capitals, and
+//! nothing about unknown members. Not here: which operations there are.
+use serde_json::{Map, Value, json};
+
+/// Schemas whose unknown members are refused.
+const CLOSED: [&str; 2] = ["ExecuteRequest", "ExecuteLimits"];
+
+/// Puts a document right.
+///
+/// # Errors
+/// When the text is not JSON.
+pub(super) fn fixed(text: &str) -> Result<Value, serde_json::Error> {
+    let mut document: Value = serde_json::from_str(text)?;
+    if let Some(members) = document.as_object_mut() {
+        members.insert(String::from("openapi"), json!("3.0.3"));
+        members.remove("webhooks");
+    }
+    fix(&mut document);
+    for name in CLOSED {
+        if let Some(schema) = document.pointer_mut(&format!("/components/schemas/{name}")) {
+            schema["additionalProperties"] = json!(false);
+        }
+    }
+    let body = "/paths/~1v1~1execute/post/requestBody/content/application~1json";
+    if let Some(content) = document.pointer_mut(body) {
+        content["examples"] = examples();
+    }
+    Ok(document)
+}
+
+fn fix(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::Object(headers)) = members.get_mut("headers") {
+                let capitals = std::mem::take(headers);
+                *headers = capitals.into_iter().map(|(name, it)| (train_case(&name), it)).collect();
+            }
+            fix_integer(members);
+            members.values_mut().for_each(fix);
+        }
+        Value::Array(items) => items.iter_mut().for_each(fix),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// An integer's bounds are integers, and an unsigned one has a bound below.
+fn fix_integer(schema: &mut Map<String, Value>) {
+    if schema.get("type").and_then(Value::as_str) != Some("integer") {
+        return;
+    }
+    let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
+    if format.starts_with("uint") && !schema.contains_key("minimum") {
+        schema.insert(String::from("minimum"), json!(0));
+    }
+    for bound in ["minimum", "maximum"] {
+        let number = schema.get(bound).and_then(Value::as_f64);
+        let whole = number.and_then(|number| format!("{number}").parse::<i64>().ok());
+        if let Some(whole) = whole {
+            schema.insert(bound.to_owned(), json!(whole));
+        }
+    }
+}
+
+fn train_case(name: &str) -> String {
+    let word = |word: &str| {
+        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+        first.to_ascii_uppercase() + &rest.to_ascii_lowercase()
+    };
+    name.split('-').map(word).collect::<Vec<_>>().join("-")
+}
+
+/// Bodies that run at once, on an installation without anything added.
+fn examples() -> Value {
+    json!({
+        "python": {
+            "summary": "Python",
+            "value": {"language": "python", "code": "print('Hello, World!')"}
+        },
+        "bash": {
+            "summary": "Bash with arguments, input and variables",
+            "value": {
+                "language": "bash",
+                "code": "read -r line; echo \"$GREETING $1 $line\"",
+                "args": ["dear"],
+                "stdin": "reader\n",
+                "environment": {"GREETING": "Hello"}
+            }
+        },
+        "c": {
+            "summary": "C: a compile phase and a run phase",
+            "value": {
+                "language": "c",
+                "code": "#include <stdio.h>\nint main(void) { puts(\"Hello from C\"); return 3; }\n"
+            }
+        },
+        "command": {
+            "summary": "A program of the host image, as it is",
+            "value": {"image": "host", "command": ["/bin/uname", "-a"]}
+        },
+        "limits": {
+            "summary": "An endless loop against its limits",
+            "value": {
+                "language": "python",
+                "code": "while True: pass",
+                "timeout": 5,
+                "memory_limit": 64,
+                "limits": {"cpu_time": 0.5, "processes": 8}
+            }
+        },
+        "asynchronous": {
+            "summary": "Answered at once with 202",
+            "value": {"language": "python", "code": "import time; time.sleep(2)", "async": true}
+        }
+    })
+}

@@ -1,0 +1,97 @@
+//! The body of `POST /v1/execute` as the document shows it. `job::request::read` reads it; a test
+//! holds that both know the same members.
+use std::collections::BTreeMap;
+
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+
+/// Give `language` and `code`, or `image` and `command`. Unknown members are refused.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
+pub(super) struct ExecuteRequest {
+    /// Id or alias of a language, as `GET /v1/languages` lists them.
+    language: Option<String>,
+    /// Version of the language; the one that is here, or its first parts. Left out: whatever is here.
+    version: Option<String>,
+    /// Source text.
+    code: Option<String>,
+    /// Image whose program is run: `host`.
+    image: Option<String>,
+    /// The program and its arguments.
+    #[oai(validator(min_items = 1))]
+    command: Option<Vec<String>>,
+    /// Arguments after the program's own.
+    args: Option<Vec<String>>,
+    /// What the program reads; or give `stdin_base64`.
+    stdin: Option<String>,
+    /// What the program reads, as base64 (RFC 4648, with padding).
+    stdin_base64: Option<String>,
+    /// Variables beside `PATH`, `HOME`, `LANG` and `USER`.
+    environment: Option<BTreeMap<String, String>>,
+    /// Wall time of the run phase, seconds. Default 30, ceiling 300 (`job.max_timeout`).
+    #[oai(validator(minimum(value = "0.001")))]
+    timeout: Option<f64>,
+    /// Memory of all processes with their files in `/work` and `/tmp`, MiB. Default 128, ceiling 1024 (`job.max_memory`).
+    #[oai(validator(minimum(value = "1")))]
+    memory_limit: Option<u32>,
+    /// Not built yet: `true` is refused.
+    network_access: Option<bool>,
+    /// Answer 202 at once, as `Prefer: respond-async` does.
+    r#async: Option<bool>,
+    /// Further limits.
+    limits: Option<ExecuteLimits>,
+}
+
+/// Further limits. Each has a default and a ceiling in the configuration; 0 is never "no limit".
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields, skip_serializing_if_is_none)]
+pub(super) struct ExecuteLimits {
+    /// Processor time of all processes, seconds.
+    #[oai(validator(minimum(value = "0.001")))]
+    cpu_time: Option<f64>,
+    /// Processors, at least 0.01.
+    #[oai(validator(minimum(value = "0.01")))]
+    cpus: Option<f64>,
+    /// Processes and threads alive at once.
+    #[oai(validator(minimum(value = "1")))]
+    processes: Option<u32>,
+    /// Descriptors of one process.
+    #[oai(validator(minimum(value = "1")))]
+    open_files: Option<u32>,
+    /// Largest file, MiB.
+    #[oai(validator(minimum(value = "1")))]
+    file_size: Option<u32>,
+    /// Bytes in `/work`, and as many in `/tmp`, MiB. Counts as memory.
+    #[oai(validator(minimum(value = "1")))]
+    disk: Option<u32>,
+    /// Both output streams together, MiB.
+    #[oai(validator(minimum(value = "1")))]
+    output: Option<u32>,
+    /// Wall time of the compile phase, seconds.
+    #[oai(validator(minimum(value = "0.001")))]
+    compile_timeout: Option<f64>,
+    /// Memory of the compile phase, MiB.
+    #[oai(validator(minimum(value = "1")))]
+    compile_memory: Option<u32>,
+}
+
+impl Example for ExecuteRequest {
+    fn example() -> Self {
+        Self {
+            language: Some(String::from("python")),
+            version: None,
+            code: Some(String::from("print('Hello, World!')")),
+            image: None,
+            command: None,
+            args: None,
+            stdin: None,
+            stdin_base64: None,
+            environment: None,
+            timeout: None,
+            memory_limit: None,
+            network_access: None,
+            r#async: None,
+            limits: None,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What a client asks for, after every check: nothing is missing and nothing is above a ceiling.
+//!
+//! [`read`] is the only way from a body to a [`Request`]. It names every fault at once, each with
+//! its dotted path. Not here: JSON text, multipart forms, HTTP.
+pub mod fields;
+mod limits;
+mod program;
+mod work;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::fault::Faults;
+use crate::job::limits::{Limits, Policy};
+use crate::job::request::fields::Reader;
+
+/// The members that `POST /v1/execute` takes.
+pub const FIELDS: &[&str] = &[
+    "language",
+    "version",
+    "code",
+    "image",
+    "command",
+    "args",
+    "stdin",
+    "stdin_base64",
+    "environment",
+    "timeout",
+    "memory_limit",
+    "network_access",
+    "async",
+    "limits",
+];
+
+/// The members of `limits`.
+pub const LIMITS: &[&str] = &[
+    "cpu_time",
+    "cpus",
+    "processes",
+    "open_files",
+    "file_size",
+    "disk",
+    "output",
+    "compile_timeout",
+    "compile_memory",
+];
+
+/// Members that the contract has and that are refused by name.
+pub const NOT_BUILT: &[&str] = &["files", "entrypoint"];
+
+/// A job that may run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What to run.
+    pub work: Work,
+    /// Arguments after the program's own (`args`).
+    pub args: Vec<String>,
+    /// What the program reads on descriptor 0; empty means end of file at once (`stdin`, `stdin_base64`).
+    #[serde(with = "crate::base::base64_text")]
+    pub stdin: Vec<u8>,
+    /// Variables beside `PATH, HOME, LANG, USER` (`environment`), sorted by name, each name once.
+    pub environment: Vec<(String, String)>,
+    /// Limits of the phases.
+    pub limits: Limits,
+}
+
+/// What to run. Later: a command on a remote server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    /// Source text in a language (`language` + `code`).
+    Source {
+        /// Id of the language in the table, aliases resolved.
+        language: String,
+        /// The text.
+        code: String,
+    },
+    /// A program of an image, as it is (`image` + `command`).
+    Command {
+        /// Name of the image; `host` is the embedded one.
+        image: String,
+        /// The program and its arguments.
+        command: Vec<String>,
+    },
+}
+
+/// What a client asks for, and how it wants the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// The job.
+    pub request: Request,
+    /// When to answer (`async`).
+    pub answer: Answer,
+}
+
+/// When a client wants the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// When the job has ended.
+    AtTheEnd,
+    /// When the job is accepted.
+    AtOnce,
+}
+
+/// A language that the image has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownLanguage {
+    /// Its name.
+    pub id: String,
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// Its version, where it is known.
+    pub version: Option<String>,
+}
+
+/// Reads the body of `POST /v1/execute` (contract rule 21).
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(
+    body: &Value,
+    policy: &Policy,
+    languages: &[KnownLanguage],
+) -> Result<Submission, Faults> {
+    let mut faults = Faults::default();
+    let mut reader = Reader::root(body, &mut faults);
+    reader.only(FIELDS, NOT_BUILT);
+    let work = work::read(&mut reader, languages);
+    let program = program::read(&mut reader);
+    let answer = answer(&mut reader);
+    refuse_network(&mut reader);
+    let limits = limits::read(&mut reader, policy);
+    match work {
+        Some(work) if faults.is_empty() => {
+            let program::Program { args, stdin, environment } = program;
+            Ok(Submission { request: Request { work, args, stdin, environment, limits }, answer })
+        }
+        _ => Err(faults),
+    }
+}
+
+fn answer(reader: &mut Reader<'_, '_>) -> Answer {
+    if reader.flag("async") == Some(true) { Answer::AtOnce } else { Answer::AtTheEnd }
+}
+
+fn refuse_network(reader: &mut Reader<'_, '_>) {
+    if reader.flag("network_access") == Some(true) {
+        reader.fault("network_access", "not built yet: network; leave it out or give false");
+    }
+}
+
+#[cfg(test)]
+mod test;

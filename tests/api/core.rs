@@ -1,0 +1,159 @@
+//! A core that does what a test says.
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use kiln::access::{Ownership, Principal};
+use kiln::api::core::{
+    Captured, Core, HostUsage, Load, Phase, ReadError, SHOWN_AT_MOST, Stream, SubmitError,
+};
+use kiln::base::id::{JobId, LogId};
+use kiln::base::time::Timestamp;
+use kiln::job::record::{Attempt, Family, Head, PhaseResult, Ran, Record, SCHEMA, Wanted};
+use kiln::job::request::{KnownLanguage, Request};
+use kiln::job::state::State;
+use kiln::job::termination::{Reason, Termination};
+use kiln::job::usage::Usage;
+
+pub(crate) const CREATED: Timestamp = Timestamp(1_672_574_400_250_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_672_583_400_000_000);
+
+/// What the core does.
+pub(crate) struct FakeCore {
+    pub refusal: Option<SubmitError>,
+    pub ready: Result<(), String>,
+    pub ends: bool,
+    pub panics: bool,
+    pub stdout: Vec<u8>,
+    pub compiled: bool,
+    pub owner: String,
+    pub jobs: Mutex<Vec<Record>>,
+    pub waited: Mutex<Vec<Duration>>,
+}
+
+impl Default for FakeCore {
+    fn default() -> Self {
+        Self {
+            refusal: None,
+            ready: Ok(()),
+            ends: true,
+            panics: false,
+            stdout: b"Hello, World!\n".to_vec(),
+            compiled: false,
+            owner: "admin".to_owned(),
+            jobs: Mutex::default(),
+            waited: Mutex::default(),
+        }
+    }
+}
+
+pub(crate) fn exited(code: i32) -> Termination {
+    Termination { exit_code: Some(code), ..Termination::without_exit(Reason::Exited, None) }
+}
+
+fn result(code: i32) -> PhaseResult {
+    let usage = Usage { wall_us: Some(150_000), memory_peak_bytes: Some(4096), ..Usage::default() };
+    PhaseResult { termination: exited(code), usage, stdout_bytes: 14, stderr_bytes: 0 }
+}
+
+impl FakeCore {
+    fn record(&self, request: Request) -> Record {
+        let ownership = Ownership { owner: self.owner.clone(), grants: Vec::new() };
+        let started = Some(Timestamp(CREATED.0 + 500_000));
+        let at = Timestamp(CREATED.0 + 1_000_000);
+        let ended = State::Ended { started, at, termination: exited(0) };
+        let attempt = Attempt {
+            number: 1,
+            ran: Ran::Yes,
+            compile: self.compiled.then(|| result(1)),
+            run: Some(result(0)),
+            version: Some("3.11.2".to_owned()),
+        };
+        Record {
+            head: Head {
+                schema: SCHEMA,
+                ownership,
+                family: Family::Execution,
+                node: "here".to_owned(),
+                revision: 1,
+                created: CREATED,
+            },
+            id: JobId::new(),
+            request,
+            wanted: Wanted::Run,
+            observed: if self.ends { ended } else { State::Queued },
+            attempts: if self.ends { vec![attempt] } else { Vec::new() },
+            log: LogId::new(),
+        }
+    }
+
+    fn find(&self, job: JobId) -> Option<Record> {
+        self.jobs.lock().unwrap().iter().find(|record| record.id == job).cloned()
+    }
+}
+
+impl Core for FakeCore {
+    fn submit<'a>(
+        &'a self,
+        _principal: &'a Principal,
+        request: Request,
+    ) -> BoxFuture<'a, Result<JobId, SubmitError>> {
+        assert!(!self.panics, "a secret reason");
+        if let Some(refusal) = self.refusal.clone() {
+            return std::future::ready(Err(refusal)).boxed();
+        }
+        let record = self.record(request);
+        let id = record.id;
+        self.jobs.lock().unwrap().push(record);
+        std::future::ready(Ok(id)).boxed()
+    }
+
+    fn wait(&self, job: JobId, patience: Duration) -> BoxFuture<'_, Result<Record, ReadError>> {
+        self.waited.lock().unwrap().push(patience);
+        let found = self.find(job).ok_or(ReadError("lost".to_owned()));
+        std::future::ready(found).boxed()
+    }
+
+    fn job(&self, job: JobId) -> BoxFuture<'_, Result<Option<Record>, ReadError>> {
+        std::future::ready(Ok(self.find(job))).boxed()
+    }
+
+    fn captured<'a>(
+        &'a self,
+        _record: &'a Record,
+        phase: Phase,
+        stream: Stream,
+    ) -> BoxFuture<'a, Result<Captured, ReadError>> {
+        let mut bytes = match (phase, stream) {
+            (Phase::Run, Stream::Stdout) => self.stdout.clone(),
+            (Phase::Compile, Stream::Stderr) => b"warning".to_vec(),
+            (Phase::Run, Stream::Stderr) | (Phase::Compile, Stream::Stdout) => Vec::new(),
+        };
+        let total = u64::try_from(bytes.len()).unwrap();
+        let truncated = total > SHOWN_AT_MOST.bytes();
+        bytes.truncate(usize::try_from(SHOWN_AT_MOST.bytes()).unwrap());
+        std::future::ready(Ok(Captured { bytes, total, truncated })).boxed()
+    }
+
+    fn load(&self) -> Load {
+        Load { running: 5, queued: 2 }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.ready.clone()
+    }
+
+    fn languages(&self) -> Vec<KnownLanguage> {
+        let known = |id: &str, version: Option<&str>| KnownLanguage {
+            id: id.to_owned(),
+            aliases: vec![format!("{id}x")],
+            version: version.map(str::to_owned),
+        };
+        vec![known("python", Some("3.11.2")), known("bash", None), known("c", None)]
+    }
+
+    fn host_usage(&self) -> HostUsage {
+        HostUsage { cpu_percent: Some(45.5), memory_mib: Some(1024), disk_mib: None }
+    }
+}

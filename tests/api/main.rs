@@ -1,0 +1,14 @@
+//! The API in process, on a core that the tests control: what a client sees on every path.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod core;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod execution;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod system;

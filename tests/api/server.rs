@@ -1,0 +1,94 @@
+//! The connection server, over real sockets.
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kiln::api::serve::{ConnectionBounds, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::client::{BODY_AT_MOST, state};
+use crate::core::FakeCore;
+
+const BOUNDS: ConnectionBounds = ConnectionBounds {
+    connections: 2,
+    header_time: Duration::from_millis(300),
+    drain_time: Duration::from_secs(5),
+};
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+async fn server() -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let endpoint = kiln::api::endpoint(state(FakeCore::default()));
+    let stopping = async move { stopped.await.unwrap_or_default() };
+    let task = tokio::spawn(serve(listener, endpoint, BOUNDS, stopping));
+    Server { address, stop, task }
+}
+
+/// Sends a text and reads until the server closes.
+async fn exchange(address: SocketAddr, text: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_over_a_socket_is_answered() {
+    let server = server().await;
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answer = exchange(server.address, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("x-request-id: req_"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_nothing_or_half_a_head_is_closed() {
+    let server = server().await;
+    assert_eq!(exchange(server.address, b"").await, "");
+    let answer = exchange(server.address, b"GET /healthz HTTP/1.1\r\nHost:").await;
+    assert!(!answer.contains("200 OK"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_for_a_place() {
+    let server = server().await;
+    let first = TcpStream::connect(server.address).await.unwrap();
+    let second = TcpStream::connect(server.address).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answer = exchange(server.address, request).await;
+    assert!(answer.contains("200 OK"), "the idle ones gave way: {answer}");
+    drop((first, second));
+}
+
+#[tokio::test]
+async fn who_sends_too_much_still_reads_the_413() {
+    let server = server().await;
+    let size = usize::try_from(BODY_AT_MOST.bytes()).unwrap() * 100;
+    let head = format!(
+        "POST /v1/execute HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    );
+    let mut text = head.into_bytes();
+    text.resize(text.len() + size, b'x');
+    let answer = exchange(server.address, &text).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_closes_idle_connections_and_refuses_new_ones() {
+    let server = server().await;
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    server.stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(2), server.task).await.unwrap().unwrap();
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    assert!(TcpStream::connect(server.address).await.is_err());
+}

@@ -1,0 +1,68 @@
+//! Languages, status, probes, the document and its page.
+use poem::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::client::{ask, get};
+use crate::core::FakeCore;
+
+#[tokio::test]
+async fn languages_are_listed_as_documented_with_versions_beside() {
+    let answer = ask(FakeCore::default(), get("/v1/languages")).await;
+    assert_eq!(answer.body["languages"], json!(["python", "bash", "c"]));
+    assert_eq!(answer.body["timestamp"], "2023-01-01T14:30:00Z");
+    let python = json!({"language": "python", "aliases": ["pythonx"], "version": "3.11.2",
+        "image": "host"});
+    assert_eq!(answer.body["runtimes"][0], python);
+    assert_eq!(answer.body["runtimes"][1]["version"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_status_has_the_documented_figures() {
+    let answer = ask(FakeCore::default(), get("/v1/status")).await;
+    let expected = json!({"version": env!("CARGO_PKG_VERSION"), "uptime": "2h30m0s",
+        "jobs_running": 5, "jobs_queued": 2, "cpu_usage": 45.5, "memory_usage": 1024,
+        "disk_usage": null});
+    assert_eq!(answer.body, expected);
+}
+
+#[tokio::test]
+async fn a_daemon_that_lives_is_healthy_even_when_it_is_not_ready() {
+    let core = || FakeCore { ready: Err("the spawner is gone".to_owned()), ..FakeCore::default() };
+    assert_eq!(ask(core(), get("/healthz")).await.body["status"], "healthy");
+    let answer = ask(core(), get("/readyz")).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.code(), "SERVICE_UNAVAILABLE");
+    assert_eq!(answer.header("retry-after"), "1");
+    assert!(answer.text.contains("the spawner is gone"));
+    assert_eq!(ask(FakeCore::default(), get("/readyz")).await.body["status"], "ready");
+}
+
+#[tokio::test]
+async fn every_path_answers_with_a_slash_at_its_end() {
+    for path in ["/v1/languages", "/v1/status", "/healthz", "/readyz", "/openapi.json", "/docs"] {
+        let plain = ask(FakeCore::default(), get(path)).await;
+        let slash = ask(FakeCore::default(), get(&format!("{path}/"))).await;
+        assert_eq!((plain.status, slash.status), (StatusCode::OK, StatusCode::OK), "{path}");
+        assert_eq!(plain.text, slash.text);
+    }
+    let answer = ask(FakeCore::default(), get("/v1/jobs/x/")).await;
+    assert_eq!(answer.code(), "NOT_FOUND");
+    assert!(answer.text.contains("no such job"));
+}
+
+#[tokio::test]
+async fn the_document_is_served() {
+    let answer = ask(FakeCore::default(), get("/openapi.json")).await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.body, kiln::api::document());
+}
+
+#[tokio::test]
+async fn swagger_ui_holds_the_document_and_names_no_other_host() {
+    let answer = ask(FakeCore::default(), get("/docs")).await;
+    assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+    assert!(answer.text.contains(r#""openapi":"3.0.3""#));
+    assert!(!answer.text.contains(r#""openapi": "3.0.0""#));
+    assert!(!answer.text.contains("<script src") && !answer.text.contains("<link "));
+    assert!(answer.header("content-security-policy").contains("connect-src 'self'"));
+}
