@@ -21,7 +21,7 @@ const LINK: [&str; 4] = [
     "-Clink-arg=-nostartfiles",
     "-Clink-arg=-nostdlib",
     "-Clink-arg=-static",
-    "-Clink-arg=-Wl,--build-id=none,-z,norelro,-n",
+    "-Clink-arg=-Wl,--build-id=none,-z,norelro,-z,noseparate-code",
 ];
 
 /// Compiles the program whose root module is `source` to `out`.

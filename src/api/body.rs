@@ -20,11 +20,7 @@ const DISCARDED_AT_MOST: u64 = 64 << 20;
 ///
 /// # Errors
 /// 413 above `ceiling`, 408 after `time`, 400 when the client stops sending.
-pub(super) async fn read(
-    request: &mut Request,
-    ceiling: ByteSize,
-    time: Duration,
-) -> Result<Vec<u8>, ApiError> {
+pub(super) async fn read(request: &mut Request, ceiling: ByteSize, time: Duration) -> Result<Vec<u8>, ApiError> {
     let declared = request.headers().get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let waits = request.headers().contains_key(header::EXPECT);
@@ -43,16 +39,12 @@ pub(super) async fn read(
     }
 }
 
-async fn collect(
-    mut body: BoxBody<Bytes, std::io::Error>,
-    ceiling: ByteSize,
-) -> Result<Vec<u8>, ApiError> {
+async fn collect(mut body: BoxBody<Bytes, std::io::Error>, ceiling: ByteSize) -> Result<Vec<u8>, ApiError> {
     let mut kept = Vec::new();
     let mut arrived: u64 = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            ApiError::new(Kind::InvalidRequest, format!("the body could not be read: {error}"))
-        })?;
+        let frame = frame
+            .map_err(|error| ApiError::new(Kind::InvalidRequest, format!("the body could not be read: {error}")))?;
         let Some(data) = frame.data_ref() else { continue };
         arrived = arrived.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
         if arrived <= ceiling.bytes() {

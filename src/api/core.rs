@@ -19,11 +19,7 @@ pub const SHOWN_AT_MOST: ByteSize = ByteSize::mib(1);
 /// A future may be dropped at any moment, when a client goes away: what was begun goes on.
 pub trait Core: Send + Sync + 'static {
     /// Accepts a job; it is durable when its id is given.
-    fn submit<'a>(
-        &'a self,
-        principal: &'a Principal,
-        request: Request,
-    ) -> BoxFuture<'a, Result<JobId, SubmitError>>;
+    fn submit<'a>(&'a self, principal: &'a Principal, request: Request) -> BoxFuture<'a, Result<JobId, SubmitError>>;
 
     /// The job when it has ended, or as it stands after `patience`.
     fn wait(&self, job: JobId, patience: Duration) -> BoxFuture<'_, Result<Record, ReadError>>;

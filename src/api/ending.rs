@@ -122,11 +122,7 @@ impl From<&ExceededLimit> for LimitBody {
                 Amount::mib(ByteSize(number))
             }
         };
-        Self {
-            name: exceeded.name.clone(),
-            limit: shown(exceeded.limit),
-            observed: exceeded.observed.map(shown),
-        }
+        Self { name: exceeded.name.clone(), limit: shown(exceeded.limit), observed: exceeded.observed.map(shown) }
     }
 }
 

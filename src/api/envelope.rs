@@ -40,8 +40,7 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
 impl<E: Endpoint> Envelope<E> {
     async fn answer(&self, mut request: Request) -> Result<Response, ApiError> {
         let settings = &self.state.settings;
-        let body =
-            body::read(&mut request, settings.max_request_size, settings.request_time).await?;
+        let body = body::read(&mut request, settings.max_request_size, settings.request_time).await?;
         version::check(&request)?;
         request.set_body(Body::from(body));
         request.extensions_mut().insert(self.state.everybody.clone());

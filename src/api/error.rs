@@ -62,32 +62,18 @@ impl Kind {
     const fn row(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
-            Self::InvalidRequest => (
-                S::BAD_REQUEST,
-                "INVALID_REQUEST",
-                "The request is not valid; details name every fault",
-            ),
+            Self::InvalidRequest => {
+                (S::BAD_REQUEST, "INVALID_REQUEST", "The request is not valid; details name every fault")
+            }
             Self::NotFound => (S::NOT_FOUND, "NOT_FOUND", "There is no such thing"),
-            Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Allow names the methods")
-            }
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Allow names the methods"),
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "No such version"),
-            Self::RequestTimeout => {
-                (S::REQUEST_TIMEOUT, "TIMEOUT", "The request did not arrive in time")
-            }
-            Self::PayloadTooLarge => {
-                (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The body is too large")
-            }
-            Self::UnsupportedMediaType => {
-                (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is not JSON")
-            }
+            Self::RequestTimeout => (S::REQUEST_TIMEOUT, "TIMEOUT", "The request did not arrive in time"),
+            Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The body is too large"),
+            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is not JSON"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "kiln failed"),
-            Self::Unavailable => {
-                (S::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "Not now; Retry-After says when")
-            }
-            Self::HandlerTimeout => {
-                (S::GATEWAY_TIMEOUT, "TIMEOUT", "A part of kiln did not answer in time")
-            }
+            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "Not now; Retry-After says when"),
+            Self::HandlerTimeout => (S::GATEWAY_TIMEOUT, "TIMEOUT", "A part of kiln did not answer in time"),
         }
     }
 }
@@ -137,10 +123,7 @@ impl ApiError {
             return Self::new(Kind::MethodNotAllowed, "this path does not have this method");
         }
         if error.is::<openapi_error::ContentTypeError>() {
-            return Self::new(
-                Kind::UnsupportedMediaType,
-                "a body of type application/json is expected",
-            );
+            return Self::new(Kind::UnsupportedMediaType, "a body of type application/json is expected");
         }
         if error.status().is_client_error() {
             return Self::new(Kind::InvalidRequest, error.to_string());
@@ -152,10 +135,7 @@ impl ApiError {
     /// The answer, in the format of the execution family.
     pub fn render(&self, id: &RequestId, now: Timestamp) -> Response {
         let (status, code, _) = self.kind.row();
-        let detail = |fault: &Fault| ErrorDetail {
-            field: fault.field.clone(),
-            message: fault.message.clone(),
-        };
+        let detail = |fault: &Fault| ErrorDetail { field: fault.field.clone(), message: fault.message.clone() };
         let body = ErrorBody {
             error: ErrorInfo {
                 code: code.to_owned(),

@@ -82,9 +82,7 @@ impl Execution {
         let applied = preference.applied(asked.answer);
         Ok(match record.observed {
             State::Ended { .. } => Executed::Ended(job, applied),
-            State::Queued | State::Running { .. } => {
-                Executed::Accepted(job, view::path(id), applied)
-            }
+            State::Queued | State::Running { .. } => Executed::Accepted(job, view::path(id), applied),
         })
     }
 
@@ -124,8 +122,7 @@ impl Execution {
         let State::Ended { .. } = record.observed else { return Ok(view::job(record, None)) };
         let compiled = record.attempts.last().is_some_and(|attempt| attempt.compile.is_some());
         let run = self.streams(record, Phase::Run).await?;
-        let compile =
-            if compiled { self.streams(record, Phase::Compile).await? } else { Streams::default() };
+        let compile = if compiled { self.streams(record, Phase::Compile).await? } else { Streams::default() };
         Ok(view::job(record, Some(Output { run, compile })))
     }
 
@@ -135,12 +132,7 @@ impl Execution {
         Ok(Streams { stdout, stderr })
     }
 
-    async fn captured(
-        &self,
-        record: &Record,
-        phase: Phase,
-        stream: Stream,
-    ) -> Result<Captured, ApiError> {
+    async fn captured(&self, record: &Record, phase: Phase, stream: Stream) -> Result<Captured, ApiError> {
         Ok(self.state.in_time(self.state.core.captured(record, phase, stream)).await??)
     }
 }

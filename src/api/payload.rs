@@ -62,10 +62,8 @@ impl<T: Type> Payload for JsonBody<T> {
     const CONTENT_TYPE: &'static str = "application/json";
 
     fn check_content_type(content_type: &str) -> bool {
-        let essence =
-            content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        essence == "application/json"
-            || (essence.starts_with("application/") && essence.ends_with("+json"))
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
     }
 
     fn schema_ref() -> MetaSchemaRef {
@@ -82,8 +80,7 @@ impl<T: ParseFromJSON> ParsePayload for JsonBody<T> {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let text = Vec::<u8>::from_request(request, body).await?;
-        let value = json::parse(&text)
-            .map_err(|faults| ApiError::invalid("the body is not valid JSON", faults))?;
+        let value = json::parse(&text).map_err(|faults| ApiError::invalid("the body is not valid JSON", faults))?;
         Ok(Self { value, schema: PhantomData })
     }
 }

@@ -15,9 +15,7 @@ impl RequestId {
     /// The client's own where it is well-formed (letters, digits, `-_.:`), else a new one.
     pub fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(HEADER).and_then(|value| value.to_str().ok());
-        given
-            .filter(|text| is_well_formed(text))
-            .map_or_else(Self::new, |text| Self(text.to_owned()))
+        given.filter(|text| is_well_formed(text)).map_or_else(Self::new, |text| Self(text.to_owned()))
     }
 
     fn new() -> Self {

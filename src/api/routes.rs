@@ -32,14 +32,9 @@ impl<T: OpenApi> OpenApi for Routes<T> {
         self.0.add_routes(&mut plain);
         let plain: BTreeMap<_, _> = plain.into_iter().collect();
         for (path, methods) in plain {
-            let shared: Vec<_> = methods
-                .into_iter()
-                .map(|(method, endpoint)| (method, Arc::new(endpoint)))
-                .collect();
+            let shared: Vec<_> = methods.into_iter().map(|(method, endpoint)| (method, Arc::new(endpoint))).collect();
             for alias in [format!("{path}/"), path] {
-                let again = shared
-                    .iter()
-                    .map(|(method, endpoint)| (method.clone(), Arc::clone(endpoint).boxed()));
+                let again = shared.iter().map(|(method, endpoint)| (method.clone(), Arc::clone(endpoint).boxed()));
                 table.entry(alias).or_default().extend(again);
             }
         }
@@ -80,8 +75,7 @@ impl Allowed {
     /// Of these operations, and of further paths that have GET only.
     pub(super) fn of<T: OpenApi>(pages: &[&str]) -> Self {
         let methods = |path: &MetaPath| {
-            let mut names: Vec<String> =
-                path.operations.iter().map(|operation| operation.method.to_string()).collect();
+            let mut names: Vec<String> = path.operations.iter().map(|operation| operation.method.to_string()).collect();
             if names.iter().any(|name| name == "GET") {
                 names.push(String::from("HEAD"));
             }

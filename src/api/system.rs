@@ -124,10 +124,7 @@ impl System {
     async fn readiness(&self) -> Result<JsonText<Health>, ApiError> {
         match self.state.core.ready() {
             Ok(()) => Ok(self.healthy("ready")),
-            Err(reason) => Err(ApiError {
-                retry_after: Some(PROBE_AGAIN),
-                ..ApiError::new(Kind::Unavailable, reason)
-            }),
+            Err(reason) => Err(ApiError { retry_after: Some(PROBE_AGAIN), ..ApiError::new(Kind::Unavailable, reason) }),
         }
     }
 }

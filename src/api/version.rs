@@ -30,14 +30,11 @@ pub(super) fn check(request: &Request) -> Result<(), ApiError> {
 fn check_accept(accept: &str) -> Result<(), ApiError> {
     let types = accept.split(',').map(|item| item.split(';').next().unwrap_or_default().trim());
     let types: Vec<String> = types.filter(|item| !item.is_empty()).map(str::to_lowercase).collect();
-    let unknown = |item: &String| {
-        item.starts_with("application/vnd.") && !KNOWN_TYPES.contains(&item.as_str())
-    };
+    let unknown = |item: &String| item.starts_with("application/vnd.") && !KNOWN_TYPES.contains(&item.as_str());
     match types.first() {
         Some(first) if types.iter().all(unknown) => {
             let known = KNOWN_TYPES.join(", ");
-            let message =
-                format!("`{}` is not served; known: application/json, {known}", clean(first));
+            let message = format!("`{}` is not served; known: application/json, {known}", clean(first));
             Err(ApiError::new(Kind::NotAcceptable, message))
         }
         _ => Ok(()),

@@ -55,7 +55,12 @@ impl Core for Behind {
         async move { self.queue.job(job).map_err(unreadable) }.boxed()
     }
 
-    fn captured<'a>(&'a self, record: &'a Record, phase: Phase, stream: Stream) -> BoxFuture<'a, Result<Captured, ReadError>> {
+    fn captured<'a>(
+        &'a self,
+        record: &'a Record,
+        phase: Phase,
+        stream: Stream,
+    ) -> BoxFuture<'a, Result<Captured, ReadError>> {
         let phase = match phase {
             Phase::Compile => output::Phase::Compile,
             Phase::Run => output::Phase::Run,

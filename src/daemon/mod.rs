@@ -100,7 +100,8 @@ pub fn run(config: Config, warnings: Vec<Warning>) -> Result<(), DaemonError> {
 /// All that needs root. When it returns, this process has no privilege any more.
 fn privileged_part(config: &Config) -> Result<(OwnSpawner, OwnedFd), DaemonError> {
     if config.sandbox.spawner_socket.is_some() {
-        let message = String::from("sandbox.spawner_socket: a spawner as a unit of its own is not built yet; leave it null");
+        let message =
+            String::from("sandbox.spawner_socket: a spawner as a unit of its own is not built yet; leave it null");
         return Err(DaemonError::Configuration { message });
     }
     if !geteuid().is_root() {
@@ -120,9 +121,9 @@ async fn serve(config: Config, socket: OwnedFd, spawner: u32) -> Result<(), Daem
     let stop = stop_signal().map_err(internal)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started = clock.now();
-    let listener = TcpListener::bind(config.listen())
-        .await
-        .map_err(|error| DaemonError::Configuration { message: format!("api.host, api.port: {}: {error}", config.listen()) })?;
+    let listener = TcpListener::bind(config.listen()).await.map_err(|error| DaemonError::Configuration {
+        message: format!("api.host, api.port: {}: {error}", config.listen()),
+    })?;
     let address = listener.local_addr().map_err(internal)?;
     let store = Arc::new(open_store(&config.data_dir, Arc::clone(&clock)).await?);
     let launcher = connect(socket).await?;
@@ -153,7 +154,7 @@ async fn serve(config: Config, socket: OwnedFd, spawner: u32) -> Result<(), Daem
     };
     tracing::info!(%address, cgroups = launcher.cgroups(), "ready");
     let lost = until_stopped(stop, &launcher, &queue);
-    let (told, heard) = tokio::sync::oneshot::channel();
+    let (told, heard) = tokio::sync::oneshot::channel::<()>();
     let ended = async {
         let ended = lost.await;
         drop(told);
@@ -161,7 +162,8 @@ async fn serve(config: Config, socket: OwnedFd, spawner: u32) -> Result<(), Daem
         ended
     };
     let stopped = async { drop(heard.await) };
-    let (ended, ()) = tokio::join!(ended, crate::api::serve::serve(listener, crate::api::endpoint(state), CONNECTIONS, stopped));
+    let (ended, ()) =
+        tokio::join!(ended, crate::api::serve::serve(listener, crate::api::endpoint(state), CONNECTIONS, stopped));
     store.commit().await.map_err(internal)?;
     ended
 }
@@ -174,7 +176,11 @@ async fn stop_queue(queue: &Queue) {
 }
 
 /// Comes back when it is time to stop, and says why.
-async fn until_stopped(stop: impl Future<Output = &'static str>, launcher: &Launcher, queue: &Queue) -> Result<(), DaemonError> {
+async fn until_stopped(
+    stop: impl Future<Output = &'static str>,
+    launcher: &Launcher,
+    queue: &Queue,
+) -> Result<(), DaemonError> {
     tokio::select! {
         name = stop => {
             let load = queue.load();
@@ -216,7 +222,8 @@ fn queue_config(config: &Config) -> QueueConfig {
     QueueConfig {
         max_concurrent: count(config.api.job.max_concurrent),
         max_queued: count(config.api.job.max_queued),
-        node: nix::unistd::gethostname().map_or_else(|_unknown| String::new(), |name| name.to_string_lossy().into_owned()),
+        node: nix::unistd::gethostname()
+            .map_or_else(|_unknown| String::new(), |name| name.to_string_lossy().into_owned()),
     }
 }
 

@@ -26,7 +26,8 @@ const LIMITS: SandboxLimits = SandboxLimits {
 
 /// Notes the version of every language that is there. One that is not is left out, and told.
 pub(super) async fn all(launcher: &Launcher, languages: &Languages, versions: &Versions) {
-    let found = join_all(languages.iter().map(|language| async move { (language, version_of(launcher, language).await) }));
+    let found =
+        join_all(languages.iter().map(|language| async move { (language, version_of(launcher, language).await) }));
     for (language, version) in found.await {
         match version {
             Ok(version) => {

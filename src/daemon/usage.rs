@@ -79,12 +79,17 @@ fn percent(before: Ticks, now: Ticks) -> Option<f64> {
 /// Resident memory of this process, the spawner and every process below it.
 fn memory(spawner: u32) -> Option<u64> {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten()?;
-    let processes: HashMap<u32, (u32, u64)> = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        Some((pid, parent_and_pages(&stat)?))
-    }).collect();
-    let pages: u64 = processes.iter().filter(|(pid, _)| is_ours(**pid, spawner, &processes)).map(|(_, (_, pages))| pages).sum();
+    let processes: HashMap<u32, (u32, u64)> = fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            Some((pid, parent_and_pages(&stat)?))
+        })
+        .collect();
+    let pages: u64 =
+        processes.iter().filter(|(pid, _)| is_ours(**pid, spawner, &processes)).map(|(_, (_, pages))| pages).sum();
     Some(pages.saturating_mul(u64::try_from(page).ok()?))
 }
 
@@ -99,17 +104,21 @@ fn parent_and_pages(stat: &str) -> Option<(u32, u64)> {
 
 fn is_ours(pid: u32, spawner: u32, processes: &HashMap<u32, (u32, u64)>) -> bool {
     let parent_of = |pid: &u32| processes.get(pid).map(|(parent, _)| *parent);
-    pid == std::process::id() || std::iter::successors(Some(pid), parent_of).take(processes.len()).any(|pid| pid == spawner)
+    pid == std::process::id()
+        || std::iter::successors(Some(pid), parent_of).take(processes.len()).any(|pid| pid == spawner)
 }
 
 /// Bytes of all files below `folder`. What goes away in between counts for nothing.
 fn disk(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries.flatten().map(|entry| match entry.metadata() {
-        Ok(found) if found.is_dir() => disk(&entry.path()),
-        Ok(found) => found.len(),
-        Err(_gone) => 0,
-    }).sum()
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => disk(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_gone) => 0,
+        })
+        .sum()
 }
 
 #[cfg(test)]

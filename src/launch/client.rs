@@ -75,7 +75,10 @@ pub(super) struct Client {
 /// # Errors
 /// When it does not answer, or is of another version.
 pub async fn connect(socket: OwnedFd) -> io::Result<Launcher> {
-    #[expect(deprecated, reason = "its successor is unsafe and asks for what an OwnedFd keeps: one owner, open as long")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe and asks for what an OwnedFd keeps: one owner, open as long"
+    )]
     let socket = Arc::new(AsyncFd::new(socket)?);
     send(&socket, &Outgoing { request: Request::Hello, descriptors: Vec::new() }).await?;
     let welcome = tokio::time::timeout(WELCOME, receive(&socket)).await;

@@ -5,9 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kiln::access::{Ownership, Principal};
-use kiln::api::core::{
-    Captured, Core, HostUsage, Load, Phase, ReadError, SHOWN_AT_MOST, Stream, SubmitError,
-};
+use kiln::api::core::{Captured, Core, HostUsage, Load, Phase, ReadError, SHOWN_AT_MOST, Stream, SubmitError};
 use kiln::base::id::{JobId, LogId};
 use kiln::base::time::Timestamp;
 use kiln::job::record::{Attempt, Family, Head, PhaseResult, Ran, Record, SCHEMA, Wanted};
@@ -94,11 +92,7 @@ impl FakeCore {
 }
 
 impl Core for FakeCore {
-    fn submit<'a>(
-        &'a self,
-        _principal: &'a Principal,
-        request: Request,
-    ) -> BoxFuture<'a, Result<JobId, SubmitError>> {
+    fn submit<'a>(&'a self, _principal: &'a Principal, request: Request) -> BoxFuture<'a, Result<JobId, SubmitError>> {
         assert!(!self.panics, "a secret reason");
         if let Some(refusal) = self.refusal.clone() {
             return std::future::ready(Err(refusal)).boxed();

@@ -4,9 +4,7 @@ use poem::Body;
 use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::{
-    Answer, BODY_AT_MOST, ask, ask_state, execute, get, hello, post, request, state,
-};
+use crate::client::{Answer, BODY_AT_MOST, ask, ask_state, execute, get, hello, post, request, state};
 use crate::core::FakeCore;
 
 #[track_caller]
@@ -92,9 +90,7 @@ async fn a_body_of_another_type_is_415() {
 
 #[tokio::test]
 async fn json_types_are_read() {
-    for content_type in
-        ["application/json", "application/json; charset=utf-8", "application/vnd.forgeai.v1+json"]
-    {
+    for content_type in ["application/json", "application/json; charset=utf-8", "application/vnd.forgeai.v1+json"] {
         let request = execute().content_type(content_type).body(hello().to_string());
         let answer = ask_state(state(FakeCore::default()), request).await;
         assert_eq!(answer.status, StatusCode::OK, "{content_type}");

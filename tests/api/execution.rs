@@ -147,8 +147,7 @@ async fn somebody_elses_job_is_not_there() {
 
 #[tokio::test]
 async fn head_has_the_headers_of_get_and_no_body() {
-    let answer =
-        ask_state(state(FakeCore::default()), request(Method::HEAD, "/v1/status").finish()).await;
+    let answer = ask_state(state(FakeCore::default()), request(Method::HEAD, "/v1/status").finish()).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.text, "");

@@ -11,11 +11,8 @@ use tokio::task::JoinHandle;
 use crate::client::{BODY_AT_MOST, state};
 use crate::core::FakeCore;
 
-const BOUNDS: ConnectionBounds = ConnectionBounds {
-    connections: 2,
-    header_time: Duration::from_millis(300),
-    drain_time: Duration::from_secs(5),
-};
+const BOUNDS: ConnectionBounds =
+    ConnectionBounds { connections: 2, header_time: Duration::from_millis(300), drain_time: Duration::from_secs(5) };
 
 struct Server {
     address: SocketAddr,

@@ -111,12 +111,7 @@ impl<'value, 'faults> Reader<'value, 'faults> {
         self.members?.get(name)
     }
 
-    fn typed<T>(
-        &mut self,
-        name: &str,
-        expected: &str,
-        cast: impl FnOnce(&'value Value) -> Option<T>,
-    ) -> Option<T> {
+    fn typed<T>(&mut self, name: &str, expected: &str, cast: impl FnOnce(&'value Value) -> Option<T>) -> Option<T> {
         let value = self.value(name)?;
         let found = cast(value);
         if found.is_none() {

@@ -26,19 +26,15 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, policy: &Policy) -> Limits {
     Limits {
         wall,
         memory,
-        cpu_time: seconds(reader, "cpu_time", ceiling.cpu_time)
-            .unwrap_or_else(|| unasked_cpu_time(wall, policy)),
+        cpu_time: seconds(reader, "cpu_time", ceiling.cpu_time).unwrap_or_else(|| unasked_cpu_time(wall, policy)),
         milli_cpus: processors(reader, "cpus", ceiling.milli_cpus).unwrap_or(default.milli_cpus),
         processes: count(reader, "processes", ceiling.processes).unwrap_or(default.processes),
         open_files: count(reader, "open_files", ceiling.open_files).unwrap_or(default.open_files),
         file_size: mebibytes(reader, "file_size", ceiling.file_size).unwrap_or(default.file_size),
-        disk: mebibytes(reader, "disk", ceiling.disk)
-            .unwrap_or_else(|| unasked_disk(memory, policy)),
+        disk: mebibytes(reader, "disk", ceiling.disk).unwrap_or_else(|| unasked_disk(memory, policy)),
         output: mebibytes(reader, "output", ceiling.output).unwrap_or(default.output),
-        compile_wall: seconds(reader, "compile_timeout", ceiling.compile_wall)
-            .unwrap_or(default.compile_wall),
-        compile_memory: mebibytes(reader, "compile_memory", ceiling.compile_memory)
-            .unwrap_or(default.compile_memory),
+        compile_wall: seconds(reader, "compile_timeout", ceiling.compile_wall).unwrap_or(default.compile_wall),
+        compile_memory: mebibytes(reader, "compile_memory", ceiling.compile_memory).unwrap_or(default.compile_memory),
     }
 }
 
@@ -106,13 +102,7 @@ impl Bounds<f64> {
 }
 
 impl<T: PartialOrd + Display> Bounds<T> {
-    fn check_number(
-        &self,
-        reader: &mut Reader<'_, '_>,
-        name: &str,
-        number: T,
-        asked: &Number,
-    ) -> Option<T> {
+    fn check_number(&self, reader: &mut Reader<'_, '_>, name: &str, number: T, asked: &Number) -> Option<T> {
         let inside = self.least <= number && number <= self.most;
         if !inside {
             out_of_range(reader, name, asked, self);
@@ -121,15 +111,8 @@ impl<T: PartialOrd + Display> Bounds<T> {
     }
 }
 
-fn out_of_range<T: Display>(
-    reader: &mut Reader<'_, '_>,
-    name: &str,
-    asked: &Number,
-    bounds: &Bounds<T>,
-) {
+fn out_of_range<T: Display>(reader: &mut Reader<'_, '_>, name: &str, asked: &Number, bounds: &Bounds<T>) {
     let Bounds { least, most, unit } = bounds;
-    let message = format!(
-        "{asked}{unit} was asked for, the ceiling is {most}{unit} and the least is {least}{unit}"
-    );
+    let message = format!("{asked}{unit} was asked for, the ceiling is {most}{unit} and the least is {least}{unit}");
     reader.fault(name, message);
 }

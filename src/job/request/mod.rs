@@ -117,11 +117,7 @@ pub struct KnownLanguage {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn read(
-    body: &Value,
-    policy: &Policy,
-    languages: &[KnownLanguage],
-) -> Result<Submission, Faults> {
+pub fn read(body: &Value, policy: &Policy, languages: &[KnownLanguage]) -> Result<Submission, Faults> {
     let mut faults = Faults::default();
     let mut reader = Reader::root(body, &mut faults);
     reader.only(FIELDS, NOT_BUILT);

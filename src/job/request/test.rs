@@ -173,10 +173,7 @@ fn every_fault_is_named_at_once() {
 
 #[test]
 fn a_limit_above_its_ceiling_names_limit_asked_and_ceiling() {
-    refused(
-        &python(&json!({"timeout": 120.5})),
-        &[("timeout", "120.5 s was asked for, the ceiling is 120 s")],
-    );
+    refused(&python(&json!({"timeout": 120.5})), &[("timeout", "120.5 s was asked for, the ceiling is 120 s")]);
     refused(&python(&json!({"timeout": 1e300})), &[("timeout", "the ceiling is 120 s")]);
     refused(
         &python(&json!({"memory_limit": 513})),
@@ -210,10 +207,7 @@ fn a_time_too_short_to_measure_is_refused() {
 
 #[test]
 fn whole_numbers_have_no_fraction() {
-    refused(
-        &python(&json!({"memory_limit": 1.5})),
-        &[("memory_limit", "a whole number is expected, 1.5")],
-    );
+    refused(&python(&json!({"memory_limit": 1.5})), &[("memory_limit", "a whole number is expected, 1.5")]);
 }
 
 #[test]
