@@ -3,9 +3,9 @@ use std::process::ExitCode;
 
 use kiln::spawner::options::Options;
 
-/// Wrong arguments (sysexits.h EX_USAGE).
+/// Wrong arguments (sysexits.h `EX_USAGE`).
 const USAGE: u8 = 64;
-/// The host lacks something (EX_UNAVAILABLE).
+/// The host lacks something (`EX_UNAVAILABLE`).
 const UNAVAILABLE: u8 = 69;
 
 fn main() -> ExitCode {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match kiln::spawner::run_on_standard_input(&options) {
+    match kiln::spawner::run_on_standard_input(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

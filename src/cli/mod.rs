@@ -108,7 +108,7 @@ fn serve(sources: &Sources) -> Exit {
         return complain(&error, Exit::Configuration);
     }
     let warnings = config.warnings().to_vec();
-    ended(crate::daemon::run(config, warnings))
+    ended(crate::daemon::run(config, &warnings))
 }
 
 /// The doctor's lines where this host cannot run sandboxes.

@@ -84,8 +84,8 @@ fn internal(error: impl std::fmt::Display) -> DaemonError {
 ///
 /// # Errors
 /// Why it could not start, or could not go on.
-pub fn run(config: Config, warnings: Vec<Warning>) -> Result<(), DaemonError> {
-    for Warning { key, message } in &warnings {
+pub fn run(config: Config, warnings: &[Warning]) -> Result<(), DaemonError> {
+    for Warning { key, message } in warnings {
         tracing::warn!(setting = key, "{message}");
     }
     let (mut own, socket) = privileged_part(&config)?;

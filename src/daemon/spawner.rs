@@ -1,6 +1,7 @@
 //! Starts the spawner, and learns of its end.
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -27,6 +28,8 @@ pub fn start(program: &Path, instance: InstanceId) -> io::Result<(OwnSpawner, Ow
         .current_dir("/")
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
+        // A signal that a terminal or timeout(1) sends to the whole group is for the server to answer.
+        .process_group(0)
         .spawn()
         .map_err(|error| io::Error::other(format!("{} cannot be started: {error}", program.display())))?;
     Ok((OwnSpawner { child }, ours))

@@ -1,4 +1,4 @@
-//! What the host and kiln use, looked at now and then in the background (proc_stat(5), proc_pid_stat(5)).
+//! What the host and kiln use, looked at now and then in the background (`proc_stat(5)`, `proc_pid_stat(5)`).
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

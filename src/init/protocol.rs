@@ -1,7 +1,7 @@
 //! What init and the spawner say to each other, and the form of the two memfds that init reads.
 //!
 //! Included by both programs, so that there is one truth. Everything is little-endian. A message is
-//! one SOCK_SEQPACKET packet of [`MESSAGE_BYTES`] bytes: eight words of 32 bits, the first its kind.
+//! one `SOCK_SEQPACKET` packet of [`MESSAGE_BYTES`] bytes: eight words of 32 bits, the first its kind.
 //!
 //! Program memfd: [`PROGRAM_MAGIC`], number of arguments, number of variables, then the working
 //! directory, the arguments and the variables, each ending with a NUL byte.

@@ -66,7 +66,7 @@ async fn wait_for_end(events: &mut tokio::sync::mpsc::Receiver<Event>) {
 }
 
 fn plan_of(request: &SandboxRequest<'_>) -> Result<Plan, LaunchError> {
-    let work = BoxPath::try_from(WORK).map_err(|fault| local(io::Error::other(fault)))?;
+    let work = BoxPath::try_from(WORK).map_err(local)?;
     Ok(Plan {
         class: Class::Job,
         lifetime: Lifetime::WithMain,
@@ -101,11 +101,11 @@ fn limits_of(limits: &SandboxLimits) -> Limits {
 
 /// Program, files and stdin, each a sealed memfd.
 fn input(request: &SandboxRequest<'_>) -> Result<Vec<OwnedFd>, LaunchError> {
-    let directory = std::str::from_utf8(&request.program.cwd).map_err(|fault| local(io::Error::other(fault)))?;
+    let directory = std::str::from_utf8(&request.program.cwd).map_err(local)?;
     let program = process::Program {
         arguments: request.program.argv.clone(),
         variables: request.program.env.clone(),
-        directory: BoxPath::try_from(directory).map_err(|fault| local(io::Error::other(fault)))?,
+        directory: BoxPath::try_from(directory).map_err(local)?,
     };
     let files: Vec<process::InputFile> = request.files.iter().map(file_of).collect();
     let program = program.encode().map_err(unfit)?;
@@ -128,7 +128,7 @@ fn unfit(error: ProgramError) -> LaunchError {
     LaunchError::Setup { step: String::from("prepare the program"), message: error.to_string() }
 }
 
-fn local(error: io::Error) -> LaunchError {
+fn local(error: impl std::fmt::Display) -> LaunchError {
     LaunchError::Setup { step: String::from("prepare the descriptors"), message: error.to_string() }
 }
 

@@ -13,9 +13,9 @@ pub struct Limits {
     pub memory: u64,
     /// Processes and threads alive at once, init not counted.
     pub processes: u32,
-    /// Descriptors of one process (RLIMIT_NOFILE, getrlimit(2)).
+    /// Descriptors of one process (`RLIMIT_NOFILE`, getrlimit(2)).
     pub open_files: u32,
-    /// Largest file in bytes (RLIMIT_FSIZE).
+    /// Largest file in bytes (`RLIMIT_FSIZE`).
     pub file_size: u64,
     /// Bytes in /tmp and /dev/shm together.
     pub temporary: u64,

@@ -121,7 +121,7 @@ fn leave_session(_: &Cell<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// A job goes before any service of the host (proc_pid_oom_score_adj(5)).
+/// A job goes before any service of the host (`proc_pid_oom_score_adj(5)`).
 fn prefer_as_victim(_: &Cell<'_>) -> io::Result<()> {
     write_once("/proc/self/oom_score_adj", b"800")
 }
@@ -185,10 +185,10 @@ fn mask_proc(cell: &Cell<'_>) -> io::Result<()> {
     let root = cell.root.as_fd();
     let masks = File::open(cell.stage.join("masks"))?;
     for path in MASKED_FILES {
-        put_over(mount::copy(masks.as_fd(), c"file", Depth::One)?, root, path)?;
+        put_over(&mount::copy(masks.as_fd(), c"file", Depth::One)?, root, path)?;
     }
     for path in MASKED_FOLDERS {
-        put_over(mount::copy(masks.as_fd(), c"folder", Depth::One)?, root, path)?;
+        put_over(&mount::copy(masks.as_fd(), c"folder", Depth::One)?, root, path)?;
     }
     for path in READ_ONLY {
         match mount::copy(root, path, Depth::One) {
@@ -204,7 +204,7 @@ fn mask_proc(cell: &Cell<'_>) -> io::Result<()> {
 }
 
 /// Hides a path. One that this kernel does not have is hidden already.
-fn put_over(cover: OwnedFd, root: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
+fn put_over(cover: &OwnedFd, root: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
     match mount::attach(cover.as_fd(), root, path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -232,7 +232,7 @@ fn mount_trees(cell: &Cell<'_>) -> io::Result<()> {
     })
 }
 
-/// The old root is stacked below the new one and taken away (pivot_root(2), notes on ".").
+/// The old root is stacked below the new one and taken away (`pivot_root(2)`, notes on ".").
 fn pivot(cell: &Cell<'_>) -> io::Result<()> {
     fchdir(&cell.root)?;
     pivot_root(".", ".")?;

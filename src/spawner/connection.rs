@@ -33,6 +33,9 @@ pub(super) enum Lost {
     /// The server closed its end.
     #[error("the server closed the connection")]
     Closed,
+    /// SIGTERM came.
+    #[error("SIGTERM came")]
+    Terminated,
     /// Something that is no message.
     #[error("a malformed message")]
     Malformed(#[from] Malformed),
@@ -115,7 +118,7 @@ impl Connection {
 /// The table of permitted requests. No wildcard: a new request has to be thought about in every phase.
 const fn permit(phase: Phase, request: &Request) -> Result<Phase, Lost> {
     match (phase, request) {
-        (Phase::Greeting, Request::Hello) => Ok(Phase::Serving),
+        (Phase::Serving, Request::Hello) => Err(Lost::OutOfPhase("a second Hello")),
         (
             Phase::Greeting,
             Request::MakeTree { .. }
@@ -131,8 +134,8 @@ const fn permit(phase: Phase, request: &Request) -> Result<Phase, Lost> {
             | Request::Adopt { .. }
             | Request::End { .. },
         ) => Err(Lost::OutOfPhase("a request before Hello")),
-        (Phase::Serving, Request::Hello) => Err(Lost::OutOfPhase("a second Hello")),
-        (
+        (Phase::Greeting, Request::Hello)
+        | (
             Phase::Serving,
             Request::MakeTree { .. }
             | Request::DropTree { .. }

@@ -1,6 +1,6 @@
 //! Who the processes of a sandbox are: a block of user ids that nobody else has, mapped in a user namespace.
 //!
-//! The ids 0x4000_0000–0x7fff_ffff are divided into areas; a spawner holds one by a lock and gives each live
+//! The ids `0x4000_0000–0x7fff_ffff` are divided into areas; a spawner holds one by a lock and gives each live
 //! sandbox a block of it. A block is given again only after its sandbox was seen to be gone.
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -103,7 +103,7 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-/// A new user namespace in which 0–2,047 are the ids of `block`, and nothing else is mapped (user_namespaces(7)).
+/// A new user namespace in which 0–2,047 are the ids of `block`, and nothing else is mapped (`user_namespaces(7)`).
 pub(super) fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> {
     let (ours, theirs) = io::pipe().map(|(reader, writer)| (writer, reader))?;
     let pidfd = match process::clone(single, CloneFlags::CLONE_NEWUSER, None)? {
@@ -132,7 +132,7 @@ fn map(pidfd: &OwnedFd, block: Block) -> io::Result<OwnedFd> {
     Ok(OwnedFd::from(File::open(folder.join("ns/user"))?))
 }
 
-/// The pid behind a pidfd, from /proc/self/fdinfo (proc_pid_fdinfo(5)). The process is our child and was not reaped.
+/// The pid behind a pidfd, from /proc/self/fdinfo (`proc_pid_fdinfo(5)`). The process is our child and was not reaped.
 fn pid_of(pidfd: &OwnedFd) -> io::Result<String> {
     use std::os::fd::AsRawFd;
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;

@@ -50,7 +50,7 @@ impl Host {
 ///
 /// # Errors
 /// Says what is missing and what to do.
-pub fn run_on_standard_input(options: &options::Options) -> io::Result<()> {
+pub fn run_on_standard_input(options: options::Options) -> io::Result<()> {
     let socket = socket::inherited(0)?;
     let host = prepare::prepare(options)?;
     server::Server::new(host, socket)?.serve()

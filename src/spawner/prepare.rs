@@ -56,7 +56,7 @@ const KEPT: &[Capability] = &[
 ];
 
 /// Does it all.
-pub(super) fn prepare(options: &Options) -> io::Result<Host> {
+pub(super) fn prepare(options: Options) -> io::Result<Host> {
     let say = |what: &'static str| move |error: io::Error| io::Error::other(format!("{what}: {error}"));
     if !geteuid().is_root() {
         return Err(io::Error::other("kiln-spawner must be started as root"));
@@ -108,7 +108,7 @@ fn own_mounts() -> io::Result<()> {
     mount::attach(stage.as_fd(), File::open(STAGE)?.as_fd(), c"")
 }
 
-/// Sandboxes see a machine that was switched on when the spawner started (time_namespaces(7)).
+/// Sandboxes see a machine that was switched on when the spawner started (`time_namespaces(7)`).
 fn hide_uptime() -> io::Result<()> {
     unshare(CloneFlags::from_bits_retain(CLONE_NEWTIME))?;
     let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)?;

@@ -27,7 +27,8 @@ const RETRY: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(super) struct Sandbox {
     pub(super) id: SandboxId,
-    /// The server's own words, given back in a listing.
+    /// The server's own words.
+    #[expect(dead_code, reason = "a listing gives it back, which comes with adoption")]
     pub(super) label: [u8; LABEL],
     pub(super) limits: Limits,
     pub(super) pidfd: OwnedFd,
@@ -35,6 +36,7 @@ pub(super) struct Sandbox {
     pub(super) group: Group,
     pub(super) temporary: OwnedFd,
     pub(super) trees: Vec<TreeId>,
+    #[expect(dead_code, reason = "held: the block is free again when the last holder is gone")]
     pub(super) lease: Rc<Lease>,
     pub(super) requested: Instant,
     pub(super) phase: Phase,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -31,6 +32,7 @@ const TIMER: u64 = 1;
 const CHANNEL: u64 = 2;
 const PROCESS: u64 = 3;
 const MEMORY: u64 = 4;
+const SIGNAL: u64 = 5;
 const KINDS: u64 = 8;
 
 /// Events that are taken at once.
@@ -48,6 +50,8 @@ pub(super) struct Server {
     host: Host,
     epoll: Epoll,
     timer: TimerFd,
+    /// SIGTERM: somebody wants the spawner to end although its server lives.
+    signals: SignalFd,
     connection: Connection,
     sandboxes: Vec<Sandbox>,
     trees: Vec<(TreeId, Tree)>,
@@ -57,23 +61,23 @@ impl Server {
     pub(super) fn new(host: Host, socket: OwnedFd) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+        let signals = terminate_by_descriptor()?;
         let connection = Connection::new(socket);
         epoll.add(connection.socket(), EpollEvent::new(EpollFlags::EPOLLIN, SOCKET))?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
-        Ok(Self { host, epoll, timer, connection, sandboxes: Vec::new(), trees: Vec::new() })
+        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL))?;
+        Ok(Self { host, epoll, timer, signals, connection, sandboxes: Vec::new(), trees: Vec::new() })
     }
 
     /// Serves until the connection ends, then ends every sandbox and removes what this instance has.
     pub(super) fn serve(mut self) -> io::Result<()> {
         let lost = loop {
-            match self.turn() {
-                Ok(()) => {}
-                Err(Lost::Socket(error)) => break Lost::Socket(error),
-                Err(lost) => break lost,
+            if let Err(lost) = self.turn() {
+                break lost;
             }
         };
         tracing::info!(reason = %lost, sandboxes = self.sandboxes.len(), "the connection ended; so do its sandboxes");
-        let clean = matches!(lost, Lost::Closed);
+        let clean = matches!(lost, Lost::Closed | Lost::Terminated);
         self.farewell()?;
         if clean { Ok(()) } else { Err(io::Error::other(lost.to_string())) }
     }
@@ -96,6 +100,7 @@ impl Server {
                 CHANNEL => self.on_channel(SandboxId(number), now)?,
                 PROCESS => self.on_process(SandboxId(number), now)?,
                 MEMORY => self.on_memory(SandboxId(number), now),
+                SIGNAL => self.on_signal()?,
                 _ => {}
             }
         }
@@ -315,6 +320,13 @@ impl Server {
         }
     }
 
+    fn on_signal(&mut self) -> Result<(), Lost> {
+        match self.signals.read_signal().map_err(io::Error::from)? {
+            Some(_) => Err(Lost::Terminated),
+            None => Ok(()),
+        }
+    }
+
     fn look_at_limits(&mut self, now: Instant) -> Result<(), Lost> {
         for sandbox in &mut self.sandboxes {
             if let Some(cause) = sandbox.check_limits(now) {
@@ -369,6 +381,14 @@ impl Server {
     }
 }
 
+/// Every job's child unblocks it again (`sys::signal`).
+fn terminate_by_descriptor() -> io::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.thread_block()?;
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+}
+
 /// Waits no more for a descriptor; one that is not waited for is fine.
 fn forget(epoll: &Epoll, descriptor: BorrowedFd<'_>) -> Result<(), Lost> {
     match epoll.delete(descriptor) {
@@ -377,7 +397,7 @@ fn forget(epoll: &Epoll, descriptor: BorrowedFd<'_>) -> Result<(), Lost> {
     }
 }
 
-/// Notes the cause, if it is the first, and ends init: the kernel ends everything else (pid_namespaces(7)).
+/// Notes the cause, if it is the first, and ends init: the kernel ends everything else (`pid_namespaces(7)`).
 fn end(sandbox: &mut Sandbox, cause: Cause) {
     sandbox.end_by(cause);
     kill(sandbox);
@@ -388,11 +408,11 @@ fn kill(sandbox: &Sandbox) {
     if matches!(sandbox.phase, Phase::Gone { .. }) {
         return;
     }
-    let killed = process::signal(sandbox.pidfd.as_fd(), Signal::SIGKILL as i32);
-    if let Err(error) = killed.and_then(|()| sandbox.group.kill()) {
-        if error.raw_os_error() != Some(Errno::ESRCH as i32) {
-            tracing::error!(sandbox = sandbox.id.0, %error, "a sandbox could not be ended");
-        }
+    let killed = process::signal(sandbox.pidfd.as_fd(), Signal::SIGKILL);
+    if let Err(error) = killed.and_then(|()| sandbox.group.kill())
+        && !process::has_ended(&error)
+    {
+        tracing::error!(sandbox = sandbox.id.0, %error, "a sandbox could not be ended");
     }
 }
 

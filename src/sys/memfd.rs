@@ -1,4 +1,4 @@
-//! Files without a name, sealed so that nobody can change them (memfd_create(2), fcntl(2) `F_ADD_SEALS`).
+//! Files without a name, sealed so that nobody can change them (`memfd_create(2)`, fcntl(2) `F_ADD_SEALS`).
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};

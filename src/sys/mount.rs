@@ -1,4 +1,4 @@
-//! Mounts by descriptor: fsopen(2), fsmount(2), open_tree(2), mount_setattr(2), move_mount(2).
+//! Mounts by descriptor: fsopen(2), fsmount(2), `open_tree(2)`, `mount_setattr(2)`, `move_mount(2)`.
 //!
 //! A mount is made detached and then put onto a directory that was opened before; no name is looked up twice.
 use std::ffi::{CStr, CString};

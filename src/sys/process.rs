@@ -5,6 +5,7 @@ use std::{fs, io, ptr};
 
 use nix::fcntl::AtFlags;
 use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
 
 /// Proof that this process has exactly one thread.
 #[derive(Debug)]
@@ -76,12 +77,23 @@ fn address<T>(pointer: *mut T) -> u64 {
 ///
 /// # Errors
 /// `ESRCH` when it has ended already.
-pub fn signal(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> io::Result<()> {
+pub fn signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    let number = number_of(signal);
     // SAFETY: a null pointer stands for "as kill(2) would"; no other pointer is passed.
     let result = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, ptr::null::<libc::siginfo_t>(), 0)
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, ptr::null::<libc::siginfo_t>(), 0)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[expect(clippy::as_conversions, reason = "the enum's values are the numbers of signal(7)")]
+const fn number_of(signal: Signal) -> libc::c_int {
+    signal as libc::c_int
+}
+
+/// Whether a signal was not sent because its process had ended.
+pub fn has_ended(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// Replaces this process by the program in `program` (`execveat(2)` with `AT_EMPTY_PATH`), without variables.
@@ -115,7 +127,6 @@ pub fn duplicate_to(from: BorrowedFd<'_>, to: i32) -> io::Result<()> {
 }
 
 /// Ends this process at once, without running anything else.
-#[expect(clippy::exit, reason = "a cloned child must not run its parent's destructors")]
 pub fn leave(code: i32) -> ! {
     // SAFETY: _exit(2) takes no pointer and does not return.
     unsafe { libc::_exit(code) }

@@ -1,4 +1,4 @@
-//! Packets with descriptors beside them (unix(7): SOCK_SEQPACKET, SCM_RIGHTS).
+//! Packets with descriptors beside them (unix(7): `SOCK_SEQPACKET`, `SCM_RIGHTS`).
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 

@@ -1,7 +1,7 @@
-//! The messages between server and spawner: fixed binary forms over one SOCK_SEQPACKET socket.
+//! The messages between server and spawner: fixed binary forms over one `SOCK_SEQPACKET` socket.
 //!
 //! Little-endian, versioned, bounded; described in docs/PROTOCOL.md. Descriptors travel beside a
-//! message (unix(7), SCM_RIGHTS). Not here: the socket itself, and who may say what when.
+//! message (unix(7), `SCM_RIGHTS`). Not here: the socket itself, and who may say what when.
 pub mod codec;
 pub mod plan;
 pub mod reply;
