@@ -327,7 +327,7 @@ fn job(reader: &mut Reader<'_>) -> Job {
     };
     let days = reader.count("api.job.retention_days", 1, 36_500);
     Job {
-        max_concurrent: reader.count("api.job.max_concurrent", 1, 10_000),
+        max_concurrent: reader.count("api.job.max_concurrent", 1, 500),
         max_queued: reader.count("api.job.max_queued", 1, 1_000_000),
         retention: Duration::from_secs(u64::from(days) * 86_400),
         policy: policy::under(ceiling),

@@ -227,6 +227,12 @@ pub enum LaunchError {
         /// Why.
         message: String,
     },
+    /// The sandbox was well; the kernel did not start the program in it.
+    #[error("the program could not be started: {message}")]
+    Program {
+        /// Why.
+        message: String,
+    },
     /// The spawner is gone.
     #[error("the spawner is gone; kiln has to be started again")]
     Unavailable,

@@ -14,6 +14,7 @@ use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource, Root};
 use crate::plan::process::{self, ProgramError};
 use crate::plan::{Class, Lifetime, Network, Plan, Profile, Stdio};
 use crate::sys::memfd::{self, Kind};
+use crate::wire::reply::START_PROGRAM;
 use crate::wire::request::{Request, Start};
 
 /// Where the shared tree is mounted.
@@ -35,7 +36,12 @@ pub(super) async fn start(client: &Arc<Client>, request: SandboxRequest<'_>) -> 
             Some(Event::Refused(refusal)) => break Err(refused(refusal)),
             Some(Event::Failed { step, errno }) => {
                 wait_for_end(&mut events).await;
-                break Err(LaunchError::Setup { step, message: explain(errno) });
+                let message = explain(errno);
+                break Err(if step == START_PROGRAM {
+                    LaunchError::Program { message }
+                } else {
+                    LaunchError::Setup { step, message }
+                });
             }
             Some(Event::Ended(..)) => {
                 let step = String::from("make the sandbox");
@@ -133,6 +139,9 @@ fn local(error: impl std::fmt::Display) -> LaunchError {
 }
 
 fn explain(errno: u32) -> String {
+    if errno == 0 {
+        return String::from("see the spawner's log");
+    }
     let errno = Errno::from_raw(i32::try_from(errno).unwrap_or(0));
     format!("{} ({errno:?})", errno.desc())
 }

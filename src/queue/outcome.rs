@@ -10,6 +10,7 @@ use crate::job::termination::{ExceededLimit, LimitHit, Reason, Termination};
 use crate::job::usage::Usage;
 use crate::launch::{Counters, End, EndCause, Exit, LaunchError};
 use crate::output::Phase;
+use crate::sys::signal;
 
 /// The limits of one phase that can end it, and how a request names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,10 +132,11 @@ pub(super) fn after_compile(compile: &Termination) -> Option<Termination> {
 /// How a job ends whose sandbox could not be made: what is missing and what to do.
 pub(super) fn refusal(error: &LaunchError) -> Termination {
     setup_failed(match error {
-        LaunchError::Refused { what, asked, ceiling } => format!(
-            "the spawner refuses {what}: {asked} was asked, its ceiling is {ceiling}; ask for \
-             less, or raise the spawner's ceiling"
-        ),
+        LaunchError::Refused { what, asked: 0, ceiling: 0 } => format!("the spawner refuses {what}"),
+        LaunchError::Refused { what, asked, ceiling } => {
+            format!("the spawner refuses {what}: {asked} was asked, {ceiling} is possible")
+        }
+        LaunchError::Program { .. } => format!("{error}; check the name of the program and that the image has it"),
         LaunchError::Setup { step, message } => format!(
             "the sandbox could not be made at the step {step}: {message}; `kiln doctor` says what \
              this host lacks"
@@ -168,8 +170,8 @@ fn reason(end: &End, limits: &PhaseLimits, seen: &Seen) -> Reason {
 fn own_end(end: &End) -> Reason {
     let killed_for_memory = end.counters.oom_kills.is_some_and(|count| count > 0);
     match end.exit {
-        Exit::Signal(libc::SIGSYS) => Reason::SeccompDenied,
-        Exit::Signal(libc::SIGKILL) | Exit::Unknown if killed_for_memory => Reason::MemoryLimit,
+        Exit::Signal(signal::SIGSYS) => Reason::SeccompDenied,
+        Exit::Signal(signal::SIGKILL) | Exit::Unknown if killed_for_memory => Reason::MemoryLimit,
         Exit::Signal(_) => Reason::Signaled,
         Exit::Code(_) => Reason::Exited,
         Exit::Unknown => Reason::DaemonRestart,
@@ -205,7 +207,7 @@ fn limits_hit(reason: Reason, end: &End) -> Vec<LimitHit> {
         (LimitHit::Processes, some(counters.processes_denied)),
         (LimitHit::DiskBytes, counters.disk_full),
         (LimitHit::DiskInodes, counters.inodes_full),
-        (LimitHit::FileSize, end.exit == Exit::Signal(libc::SIGXFSZ)),
+        (LimitHit::FileSize, end.exit == Exit::Signal(signal::SIGXFSZ)),
     ]
     .into_iter()
     .filter_map(|(limit, hit)| hit.then_some(limit))
@@ -257,18 +259,18 @@ mod test {
     #[test]
     fn a_signal_has_its_name() {
         let of = |number| judged(&end(EndCause::Program, Exit::Signal(number)));
-        let crashed = of(libc::SIGSEGV);
+        let crashed = of(signal::SIGSEGV);
         assert_eq!(crashed.reason, Reason::Signaled);
         assert_eq!((crashed.exit_code, crashed.signal.as_deref()), (None, Some("SIGSEGV")));
-        assert_eq!(of(libc::SIGSYS).reason, Reason::SeccompDenied);
-        assert_eq!(of(libc::SIGSYS).signal.as_deref(), Some("SIGSYS"));
+        assert_eq!(of(signal::SIGSYS).reason, Reason::SeccompDenied);
+        assert_eq!(of(signal::SIGSYS).signal.as_deref(), Some("SIGSYS"));
         assert_eq!(of(35).signal.as_deref(), Some("SIGRTMIN+1"));
         assert_eq!(of(33).signal.as_deref(), Some("SIG33"));
     }
 
     #[test]
     fn memory_is_blamed_by_counters_only() {
-        let mut killed = end(EndCause::Program, Exit::Signal(libc::SIGKILL));
+        let mut killed = end(EndCause::Program, Exit::Signal(signal::SIGKILL));
         assert_eq!(judged(&killed).reason, Reason::Signaled, "it may have killed itself");
         killed.counters.oom_kills = Some(1);
         killed.counters.memory_peak = Some(64 << 20);
@@ -287,7 +289,7 @@ mod test {
 
     #[test]
     fn a_fork_bomb_that_ran_out_of_time_hit_the_process_limit_too() {
-        let mut bomb = end(EndCause::WallTime, Exit::Signal(libc::SIGKILL));
+        let mut bomb = end(EndCause::WallTime, Exit::Signal(signal::SIGKILL));
         bomb.counters.processes_denied = Some(1000);
         bomb.counters.wall_us = Some(2_000_100);
         let termination = judged(&bomb);
@@ -300,7 +302,7 @@ mod test {
 
     #[test]
     fn processor_time_is_the_sum_of_both_or_unknown() {
-        let mut spun = end(EndCause::CpuTime, Exit::Signal(libc::SIGKILL));
+        let mut spun = end(EndCause::CpuTime, Exit::Signal(signal::SIGKILL));
         spun.counters.cpu_user_us = Some(900_000);
         assert_eq!(judged(&spun).limit.unwrap().observed, None);
         spun.counters.cpu_system_us = Some(150_000);
@@ -326,7 +328,7 @@ mod test {
     #[test]
     fn output_that_could_not_be_kept_says_why() {
         let seen = Seen { log_fault: Some(String::from("disk full")), ..Seen::default() };
-        let asked = end(EndCause::Requested, Exit::Signal(libc::SIGKILL));
+        let asked = end(EndCause::Requested, Exit::Signal(signal::SIGKILL));
         let termination = judge(&asked, &limits(), &seen);
         assert_eq!(termination.reason, Reason::OutputLimit);
         assert_eq!(termination.message.as_deref(), Some("disk full"));
@@ -335,7 +337,7 @@ mod test {
 
     #[test]
     fn whoever_asked_for_the_end_gives_the_reason() {
-        let asked = end(EndCause::Requested, Exit::Signal(libc::SIGKILL));
+        let asked = end(EndCause::Requested, Exit::Signal(signal::SIGKILL));
         let of = |asked_by| {
             let seen = Seen { asked: Some(asked_by), ..Seen::default() };
             judge(&asked, &limits(), &seen).reason
@@ -357,7 +359,7 @@ mod test {
 
     #[test]
     fn every_limit_that_was_hit_is_listed() {
-        let mut all = end(EndCause::Program, Exit::Signal(libc::SIGXFSZ));
+        let mut all = end(EndCause::Program, Exit::Signal(signal::SIGXFSZ));
         all.counters = Counters {
             memory_denied: Some(1),
             swap_denied: Some(1),
@@ -381,7 +383,7 @@ mod test {
         assert_eq!((failed.reason, failed.exit_code), (Reason::CompileFailed, None));
         assert!(failed.message.unwrap().contains("code 1"));
         for cause in [EndCause::WallTime, EndCause::Memory, EndCause::CpuTime] {
-            let failed = of(cause, Exit::Signal(libc::SIGKILL)).unwrap();
+            let failed = of(cause, Exit::Signal(signal::SIGKILL)).unwrap();
             assert_eq!(failed.reason, Reason::CompileFailed);
         }
         let cancelled = Termination::without_exit(Reason::Cancelled, None);

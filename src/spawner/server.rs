@@ -23,7 +23,7 @@ use crate::plan::ceiling::{self, Refusal};
 use crate::plan::protocol::{EXITED, FAILED, MESSAGE_BYTES, STARTED, step};
 use crate::sys::process;
 use crate::sys::socket::{self, Received};
-use crate::wire::reply::{Cause, Reply};
+use crate::wire::reply::{Cause, Counters, Reply, START_PROGRAM};
 use crate::wire::request::{Request, Start};
 
 /// What an event of epoll is about: the place of a sandbox's number, and which descriptor of it.
@@ -35,6 +35,9 @@ const MEMORY: u64 = 4;
 const SIGNAL: u64 = 5;
 const KINDS: u64 = 8;
 
+/// The highest number of a sandbox that leaves room for the kind of an event.
+const LAST_NUMBER: u64 = u64::MAX / KINDS - 1;
+
 /// Events that are taken at once.
 const EVENTS: usize = 64;
 
@@ -43,6 +46,13 @@ const REQUESTS_AT_ONCE: usize = 32;
 
 /// How long all sandboxes may take to end when the server is gone.
 const FAREWELL: Duration = Duration::from_secs(20);
+
+/// Whether a message was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Something,
+    Nothing,
+}
 
 /// The spawner at work.
 #[derive(Debug)]
@@ -97,7 +107,7 @@ impl Server {
             match kind {
                 SOCKET => socket_event = true,
                 TIMER => self.read_timer()?,
-                CHANNEL => self.on_channel(SandboxId(number), now)?,
+                CHANNEL => drop(self.on_channel(SandboxId(number), now)?),
                 PROCESS => self.on_process(SandboxId(number), now)?,
                 MEMORY => self.on_memory(SandboxId(number), now),
                 SIGNAL => self.on_signal()?,
@@ -188,9 +198,7 @@ impl Server {
 
     fn start(&mut self, start: &Start, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), Lost> {
         let id = start.sandbox;
-        if self.sandboxes.iter().any(|sandbox| sandbox.id == id) {
-            let refusal =
-                Refusal { what: String::from("a sandbox with a name that is in use"), asked: id.0, ceiling: 0 };
+        if let Err(refusal) = self.check_place(id) {
             return self.connection.send(&Reply::Refused { sandbox: id, refusal });
         }
         match create::create(&self.host, &self.trees, start, descriptors, now) {
@@ -202,14 +210,29 @@ impl Server {
             Err(CreateError::Refused(refusal)) => self.connection.send(&Reply::Refused { sandbox: id, refusal }),
             Err(CreateError::Step { name, source }) => {
                 tracing::error!(sandbox = id.0, step = name, error = %source, "a sandbox could not be made");
-                let errno = source.raw_os_error().unwrap_or(0).cast_unsigned();
-                let step = if errno == 0 { format!("{name}: {source}") } else { name.to_owned() };
-                self.connection.send(&Reply::Refused {
-                    sandbox: id,
-                    refusal: Refusal { what: format!("{step} (errno {errno})"), asked: 0, ceiling: 0 },
-                })
+                let (step, errno) = match source.raw_os_error() {
+                    Some(errno) => (name.to_owned(), errno.cast_unsigned()),
+                    None => (format!("{name}: {source}"), 0),
+                };
+                self.connection.send(&Reply::Failed { sandbox: id, step, errno })?;
+                let (cause, counters) = (Cause::Setup, Counters::default());
+                self.connection.send(&Reply::Ended { sandbox: id, cause, counters })
             }
         }
+    }
+
+    /// Whether there may be one more sandbox, of this name.
+    fn check_place(&self, id: SandboxId) -> Result<(), Refusal> {
+        let most = usize::try_from(super::identity::BLOCKS).unwrap_or(usize::MAX);
+        if self.sandboxes.len() >= most {
+            let ceiling = u64::from(super::identity::BLOCKS);
+            return Err(Refusal { what: String::from("sandboxes alive at once"), asked: ceiling + 1, ceiling });
+        }
+        if id.0 > LAST_NUMBER || self.sandboxes.iter().any(|sandbox| sandbox.id == id) {
+            let what = String::from("a sandbox whose number is in use or too high");
+            return Err(Refusal { what, asked: id.0, ceiling: LAST_NUMBER });
+        }
+        Ok(())
     }
 
     fn watch(&self, sandbox: &Sandbox) -> io::Result<()> {
@@ -228,19 +251,19 @@ impl Server {
         }
     }
 
-    /// Init, or the child before it, says something.
-    fn on_channel(&mut self, id: SandboxId, now: Instant) -> Result<(), Lost> {
-        let Some(index) = self.sandboxes.iter().position(|sandbox| sandbox.id == id) else { return Ok(()) };
-        let Some(sandbox) = self.sandboxes.get(index) else { return Ok(()) };
+    /// Init, or the child before it, says something. Tells whether it did.
+    fn on_channel(&mut self, id: SandboxId, now: Instant) -> Result<Said, Lost> {
+        let Some(index) = self.sandboxes.iter().position(|sandbox| sandbox.id == id) else { return Ok(Said::Nothing) };
+        let Some(sandbox) = self.sandboxes.get(index) else { return Ok(Said::Nothing) };
         let mut message = [0_u8; MESSAGE_BYTES];
         let received = socket::receive::<1>(sandbox.channel.as_fd(), &mut message).map_err(Lost::Socket)?;
         match received {
-            Received::Nothing => Ok(()),
+            Received::Nothing => Ok(Said::Nothing),
             Received::Closed => {
                 // Init has ended; its pidfd tells the rest.
-                forget(&self.epoll, sandbox.channel.as_fd())
+                forget(&self.epoll, sandbox.channel.as_fd()).map(|()| Said::Nothing)
             }
-            Received::Packet { .. } => self.on_message(index, &message, now),
+            Received::Packet { .. } => self.on_message(index, &message, now).map(|()| Said::Something),
         }
     }
 
@@ -285,7 +308,7 @@ impl Server {
     fn on_process(&mut self, id: SandboxId, now: Instant) -> Result<(), Lost> {
         let Some(index) = self.sandboxes.iter().position(|sandbox| sandbox.id == id) else { return Ok(()) };
         // What init said before it ended comes first.
-        self.on_channel(id, now)?;
+        while self.on_channel(id, now)? == Said::Something {}
         let trees_free = self.trees_free(index);
         let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
         waitid(Id::PIDFd(sandbox.pidfd.as_fd()), WaitPidFlag::WEXITED).map_err(|errno| Lost::Socket(errno.into()))?;
@@ -432,7 +455,7 @@ fn name_of(number: u32) -> &'static str {
         step::WRITE_FILES => "write the input files",
         step::ENTER_DIRECTORY => "enter the working directory",
         step::FORK => "make the program's process",
-        step::EXECUTE => "start the program",
+        step::EXECUTE => START_PROGRAM,
         other => child::step_name(other),
     }
 }

@@ -3,6 +3,9 @@ use crate::base::id::{ProcessId, SandboxId, TreeId};
 use crate::plan::ceiling::Refusal;
 use crate::wire::codec::{Malformed, Reader, Writer};
 
+/// The step that fails when the sandbox is well and its program is not: in [`Reply::Failed`].
+pub const START_PROGRAM: &str = "start the program";
+
 /// What the spawner says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
