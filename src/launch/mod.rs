@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::size::ByteSize;
 use crate::launch::client::{Client, Event};
-use crate::wire::reply;
+use crate::wire::reply::{self, Counters};
 use crate::wire::request::Request;
 
 /// The way to the spawner. Clones lead to the same one.
@@ -175,37 +175,6 @@ pub enum EndCause {
     SpawnerLost,
 }
 
-/// What a sandbox used. What the kernel cannot say is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// From the program's start to its end, µs.
-    pub wall_us: Option<u64>,
-    /// Processor time in user mode, µs.
-    pub cpu_user_us: Option<u64>,
-    /// Processor time in the kernel, µs.
-    pub cpu_system_us: Option<u64>,
-    /// Highest memory, bytes.
-    pub memory_peak: Option<u64>,
-    /// Most processes at once.
-    pub processes_peak: Option<u64>,
-    /// Bytes read from block devices.
-    pub io_read: Option<u64>,
-    /// Bytes written to block devices.
-    pub io_write: Option<u64>,
-    /// Processes that the group's own limit made the kernel kill.
-    pub oom_kills: Option<u64>,
-    /// Times that memory was refused.
-    pub memory_denied: Option<u64>,
-    /// Times that swap was refused.
-    pub swap_denied: Option<u64>,
-    /// Times that a process was refused.
-    pub processes_denied: Option<u64>,
-    /// Whether a writable file system was full at the end.
-    pub disk_full: bool,
-    /// Whether one had no inode left.
-    pub inodes_full: bool,
-}
-
 /// Why something was not started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LaunchError {
@@ -301,7 +270,7 @@ impl EndWaiter {
             match event {
                 Event::Exited(status) => exit = exit_of(status),
                 Event::Ended(cause, counters) => {
-                    return End { exit, cause: cause_of(cause), counters: counters_of(counters) };
+                    return End { exit, cause: cause_of(cause), counters };
                 }
                 Event::Started(_) | Event::Failed { .. } | Event::Refused(_) => {}
             }
@@ -332,24 +301,6 @@ const fn cause_of(cause: reply::Cause) -> EndCause {
         reply::Cause::CpuTime => EndCause::CpuTime,
         reply::Cause::Memory => EndCause::Memory,
         reply::Cause::Requested => EndCause::Requested,
-    }
-}
-
-const fn counters_of(counters: reply::Counters) -> Counters {
-    Counters {
-        wall_us: counters.wall_us,
-        cpu_user_us: counters.cpu_user_us,
-        cpu_system_us: counters.cpu_system_us,
-        memory_peak: counters.memory_peak,
-        processes_peak: counters.processes_peak,
-        io_read: counters.io_read,
-        io_write: counters.io_write,
-        oom_kills: counters.oom_kills,
-        memory_denied: counters.memory_denied,
-        swap_denied: counters.swap_denied,
-        processes_denied: counters.processes_denied,
-        disk_full: matches!(counters.disk_free, Some(0)),
-        inodes_full: matches!(counters.inodes_free, Some(0)),
     }
 }
 

@@ -8,9 +8,10 @@ use crate::base::size::ByteSize;
 use crate::job::limits::Limits;
 use crate::job::termination::{ExceededLimit, LimitHit, Reason, Termination};
 use crate::job::usage::Usage;
-use crate::launch::{Counters, End, EndCause, Exit, LaunchError};
+use crate::launch::{End, EndCause, Exit, LaunchError};
 use crate::output::Phase;
 use crate::sys::signal;
+use crate::wire::reply::Counters;
 
 /// The limits of one phase that can end it, and how a request names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,8 +206,8 @@ fn limits_hit(reason: Reason, end: &End) -> Vec<LimitHit> {
         (LimitHit::Memory, memory && reason != Reason::MemoryLimit),
         (LimitHit::Swap, some(counters.swap_denied)),
         (LimitHit::Processes, some(counters.processes_denied)),
-        (LimitHit::DiskBytes, counters.disk_full),
-        (LimitHit::DiskInodes, counters.inodes_full),
+        (LimitHit::DiskBytes, counters.disk_free == Some(0)),
+        (LimitHit::DiskInodes, counters.inodes_free == Some(0)),
         (LimitHit::FileSize, end.exit == Exit::Signal(signal::SIGXFSZ)),
     ]
     .into_iter()
@@ -364,8 +365,8 @@ mod test {
             memory_denied: Some(1),
             swap_denied: Some(1),
             processes_denied: Some(1),
-            disk_full: true,
-            inodes_full: true,
+            disk_free: Some(0),
+            inodes_free: Some(0),
             ..Counters::default()
         };
         let termination = judged(&all);
