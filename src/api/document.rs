@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 /// Schemas whose unknown members are refused.
-const CLOSED: [&str; 2] = ["ExecuteRequest", "ExecuteLimits"];
+const CLOSED: [&str; 4] = ["ExecuteRequest", "ExecuteFile", "ExecuteForm", "ExecuteLimits"];
 
 /// Puts a document right.
 ///
@@ -22,6 +22,9 @@ pub(super) fn fixed(text: &str) -> Result<Value, serde_json::Error> {
         if let Some(schema) = document.pointer_mut(&format!("/components/schemas/{name}")) {
             schema["additionalProperties"] = json!(false);
         }
+    }
+    if let Some(file) = document.pointer_mut("/components/schemas/ExecuteForm/properties/file/items") {
+        file["format"] = json!("binary");
     }
     let body = "/paths/~1v1~1execute/post/requestBody/content/application~1json";
     if let Some(content) = document.pointer_mut(body) {
@@ -93,6 +96,20 @@ fn examples() -> Value {
             "value": {
                 "language": "c",
                 "code": "#include <stdio.h>\nint main(void) { puts(\"Hello from C\"); return 3; }\n"
+            }
+        },
+        "files": {
+            "summary": "C in two files",
+            "value": {
+                "language": "c",
+                "files": [
+                    {"path": "main.c", "content": "#include \"greet.h\"\nint main(void) { greet(\"kiln\"); }\n"},
+                    {"path": "greet.h", "content": "void greet(const char *);\n"},
+                    {
+                        "path": "greet.c",
+                        "content": "#include <stdio.h>\nvoid greet(const char *name) { printf(\"Hello, %s\\n\", name); }\n"
+                    }
+                ]
             }
         },
         "command": {

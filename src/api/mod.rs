@@ -12,10 +12,14 @@ mod ending;
 mod envelope;
 pub mod error;
 mod execution;
+mod form;
+mod jobs;
 mod json;
+mod lookup;
 mod pages;
 mod payload;
 mod prefer;
+mod range;
 pub mod request_id;
 mod routes;
 mod schema;
@@ -33,18 +37,20 @@ use serde_json::Value;
 
 use crate::api::envelope::Envelope;
 use crate::api::execution::Execution;
+use crate::api::jobs::Jobs;
 use crate::api::routes::{Allowed, Described, Routes};
 use crate::api::state::ApiState;
 use crate::api::system::System;
 
-type Operations = (Execution, System);
+type Operations = (Execution, Jobs, System);
 
 /// Everything that is served over HTTP. It never fails: every error is an answer.
 pub fn endpoint(state: ApiState) -> impl Endpoint<Output = Response> {
     let execution = Execution { state: state.clone() };
+    let jobs = Jobs { state: state.clone() };
     let system = System { state: state.clone() };
     let (document, swagger) = written();
-    let service = described(Routes((execution, system)));
+    let service = described(Routes((execution, jobs, system)));
     let routes = pages::add(Route::new(), document, swagger).nest("/", service);
     let allowed = Allowed::of::<Operations>(&pages::PAGES);
     Envelope { inner: routes.map_to_response(), state, allowed }

@@ -1,13 +1,19 @@
 //! What stands behind the API: fits its trait to queue, store and output.
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
-use crate::access::Principal;
-use crate::api::core::{Captured, Core, HostUsage, Load, Phase, ReadError, Stream, SubmitError};
+use crate::access::{Permit, Principal};
+use crate::api::core::{
+    CancelError, Captured, Core, DeleteError, HostUsage, JobFilter, JobPage, Load, Phase, ReadError, Selection, Stream,
+    SubmitError,
+};
 use crate::base::id::JobId;
 use crate::daemon::usage::Usage;
 use crate::job::record::Record;
@@ -61,16 +67,49 @@ impl Core for Behind {
         phase: Phase,
         stream: Stream,
     ) -> BoxFuture<'a, Result<Captured, ReadError>> {
-        let phase = match phase {
-            Phase::Compile => output::Phase::Compile,
-            Phase::Run => output::Phase::Run,
-        };
+        let phase = phase_of(phase);
         async move {
             let printed = output::printed(self.logs.clone(), record.log, phase).await.map_err(unreadable)?;
             Ok(shown(match stream {
                 Stream::Stdout => printed.stdout,
                 Stream::Stderr => printed.stderr,
             }))
+        }
+        .boxed()
+    }
+
+    fn output_bytes<'a>(&'a self, record: &'a Record, selection: Selection) -> BoxFuture<'a, Result<u64, ReadError>> {
+        let count = output::selected_bytes(self.logs.clone(), record.log, selected(selection));
+        async move { count.await.map_err(unreadable) }.boxed()
+    }
+
+    fn output(
+        &self,
+        record: &Record,
+        selection: Selection,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Bytes, ReadError>> {
+        output::selected(self.logs.clone(), record.log, selected(selection), range).map_err(unreadable).boxed()
+    }
+
+    fn jobs(&self, filter: JobFilter, limit: usize, offset: u64) -> BoxFuture<'_, Result<JobPage, ReadError>> {
+        async move { self.queue.jobs(&filter, limit, offset).map_err(unreadable) }.boxed()
+    }
+
+    fn delete<'a>(&'a self, record: &'a Record, permit: Permit) -> BoxFuture<'a, Result<(), DeleteError>> {
+        async move { self.queue.delete(record, permit).await }.boxed()
+    }
+
+    fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>> {
+        let queue = self.queue.clone();
+        let cancelled = tokio::spawn(async move { queue.cancel(job, permit).await });
+        async move {
+            match cancelled.await {
+                Ok(Ok(queue::Cancelled::Ended | queue::Cancelled::Ending)) => Ok(()),
+                Ok(Err(queue::CancelError::Over(_))) => Err(CancelError::Over),
+                Ok(Err(error)) => Err(CancelError::Store(error.to_string())),
+                Err(panicked) => Err(CancelError::Store(panicked.to_string())),
+            }
         }
         .boxed()
     }
@@ -87,7 +126,8 @@ impl Core for Behind {
     fn languages(&self) -> Vec<KnownLanguage> {
         let known = |language: &crate::lang::Language| {
             let version = Some(self.versions.of(&language.id)?);
-            Some(KnownLanguage { id: language.id.clone(), aliases: language.aliases.clone(), version })
+            let reserved = language.reserved().map(str::to_owned);
+            Some(KnownLanguage { id: language.id.clone(), aliases: language.aliases.clone(), version, reserved })
         };
         self.languages.iter().filter_map(known).collect()
     }
@@ -101,6 +141,21 @@ fn shown(captured: output::Captured) -> Captured {
     let output::Captured { mut head, tail, total_bytes, truncated } = captured;
     head.extend(tail);
     Captured { bytes: head, total: total_bytes, truncated }
+}
+
+const fn phase_of(phase: Phase) -> output::Phase {
+    match phase {
+        Phase::Compile => output::Phase::Compile,
+        Phase::Run => output::Phase::Run,
+    }
+}
+
+fn selected(selection: Selection) -> output::Selection {
+    let stream = selection.stream.map(|stream| match stream {
+        Stream::Stdout => output::Stream::Stdout,
+        Stream::Stderr => output::Stream::Stderr,
+    });
+    output::Selection { phase: phase_of(selection.phase), stream }
 }
 
 fn refusal(error: &queue::SubmitError) -> SubmitError {
