@@ -64,11 +64,11 @@ pub trait Core: Send + Sync + 'static {
     /// How many jobs there are.
     fn load(&self) -> Load;
 
-    /// Whether a job could run now.
-    ///
-    /// # Errors
-    /// What is missing, for people.
-    fn ready(&self) -> Result<(), String>;
+    /// The parts that a job needs, and how each of them is. A job could run now if none is unhealthy.
+    fn checks(&self) -> Vec<Check>;
+
+    /// What the host and the build can do.
+    fn host(&self) -> HostFacts;
 
     /// The languages of the image, in the order in which they are shown.
     fn languages(&self) -> Vec<KnownLanguage>;
@@ -142,6 +142,41 @@ pub struct Load {
     pub running: u64,
     /// Jobs that wait.
     pub queued: u64,
+}
+
+/// How a part is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Its name: `store`, `sandbox`, `queue`.
+    pub part: &'static str,
+    /// How it is.
+    pub condition: Condition,
+    /// What is wrong and what to do, or how it is used.
+    pub message: String,
+}
+
+/// How well a part works, worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// As it should.
+    Healthy,
+    /// It works, and will not for long or not for everybody.
+    Degraded,
+    /// It does not work.
+    Unhealthy,
+}
+
+/// What does not change while the daemon runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// `uname -r`
+    pub kernel: Option<String>,
+    /// How limits are put in force: `cgroup v1`, `cgroup v2`.
+    pub cgroups: String,
+    /// Jobs that run at once at most.
+    pub max_concurrent: u64,
+    /// Jobs that wait at most.
+    pub max_queued: u64,
 }
 
 /// What is used. A figure that the kernel cannot give is absent.

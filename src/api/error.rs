@@ -76,7 +76,9 @@ impl Kind {
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "No such version"),
             Self::RequestTimeout => (S::REQUEST_TIMEOUT, "TIMEOUT", "The request did not arrive in time"),
             Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The body is too large"),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type"),
+            Self::UnsupportedMediaType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type")
+            }
             Self::Conflict => (S::CONFLICT, "CONFLICT", "Its state does not allow this; nothing was changed"),
             Self::RangeNotSatisfiable => {
                 (S::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", "There are no bytes in this range")

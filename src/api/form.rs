@@ -8,10 +8,10 @@ use bytes::Bytes;
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use poem::http::header;
 use poem::{FromRequest, Request, RequestBody};
+use poem_openapi::impl_apirequest_for_payload;
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseFromJSON, Type};
-use poem_openapi::impl_apirequest_for_payload;
 use serde_json::{Map, Value, json};
 
 use crate::api::error::{ApiError, Kind};

@@ -265,7 +265,8 @@ impl Jobs {
             Asked::Whole => Ok(Printed::Whole(body(0..bytes), tag, unit, bytes)),
             Asked::Part(part) => {
                 let last = part.end.saturating_sub(1);
-                let (length, shown) = (part.end.saturating_sub(part.start), format!("bytes {}-{last}/{bytes}", part.start));
+                let (length, shown) =
+                    (part.end.saturating_sub(part.start), format!("bytes {}-{last}/{bytes}", part.start));
                 Ok(Printed::Part(body(part), tag, unit, length, shown))
             }
             Asked::Nothing => {

@@ -80,7 +80,9 @@ mod test {
 
     #[test]
     fn what_is_not_understood_is_ignored() {
-        for text in ["", "bytes", "bytes=", "bytes=-", "bytes=4-2", "bytes=a-b", "lines=0-1", "bytes=0-1,3-4", "bytes=+1-2"] {
+        for text in
+            ["", "bytes", "bytes=", "bytes=-", "bytes=4-2", "bytes=a-b", "lines=0-1", "bytes=0-1,3-4", "bytes=+1-2"]
+        {
             check(text, &Asked::Whole);
         }
     }

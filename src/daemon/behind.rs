@@ -11,8 +11,8 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 use crate::access::{Permit, Principal};
 use crate::api::core::{
-    CancelError, Captured, Core, DeleteError, HostUsage, JobFilter, JobPage, Load, Phase, ReadError, Selection, Stream,
-    SubmitError,
+    CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, JobFilter, JobPage, Load, Phase,
+    ReadError, Selection, Stream, SubmitError,
 };
 use crate::base::id::JobId;
 use crate::daemon::usage::Usage;
@@ -22,6 +22,7 @@ use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::output;
 use crate::queue::{self, Queue, Versions};
+use crate::store;
 
 /// The parts.
 #[derive(Debug)]
@@ -93,11 +94,23 @@ impl Core for Behind {
     }
 
     fn jobs(&self, filter: JobFilter, limit: usize, offset: u64) -> BoxFuture<'_, Result<JobPage, ReadError>> {
-        async move { self.queue.jobs(&filter, limit, offset).map_err(unreadable) }.boxed()
+        let JobFilter { owner, status, language } = filter;
+        let filter = store::JobFilter { owner, status: status.into_iter().collect(), language };
+        async move {
+            let store::Page { jobs, total } = self.queue.jobs(&filter, limit, offset).map_err(unreadable)?;
+            Ok(JobPage { jobs, total })
+        }
+        .boxed()
     }
 
     fn delete<'a>(&'a self, record: &'a Record, permit: Permit) -> BoxFuture<'a, Result<(), DeleteError>> {
-        async move { self.queue.delete(record, permit).await }.boxed()
+        async move {
+            self.queue.delete(record, permit).await.map_err(|error| match error {
+                queue::DeleteError::Unfinished => DeleteError::Unfinished,
+                queue::DeleteError::Store(_) | queue::DeleteError::Log(_) => DeleteError::Store(error.to_string()),
+            })
+        }
+        .boxed()
     }
 
     fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>> {
@@ -119,8 +132,35 @@ impl Core for Behind {
         Load { running: wide(load.running), queued: wide(load.queued) }
     }
 
-    fn ready(&self) -> Result<(), String> {
-        if self.launcher.is_lost() { Err(String::from("the spawner is gone")) } else { Ok(()) }
+    fn checks(&self) -> Vec<Check> {
+        let check = |part, condition, message| Check { part, condition, message };
+        let healthy = |part, message| check(part, Condition::Healthy, message);
+        let store = match self.queue.store_fault() {
+            None => healthy("store", String::from("jobs are made durable")),
+            Some(error) => check("store", Condition::Unhealthy, format!("{error}; restart kiln once the disk is well")),
+        };
+        let sandbox = if self.launcher.is_lost() {
+            check("sandbox", Condition::Unhealthy, String::from("the spawner is gone"))
+        } else {
+            healthy("sandbox", format!("the spawner answers; limits by {}", self.launcher.cgroups()))
+        };
+        let (load, bounds) = (self.queue.load(), self.queue.capacity());
+        let used = format!("{} of {} running, {} of {} waiting", load.running, bounds.0, load.queued, bounds.1);
+        let full = load.running.saturating_add(load.queued) >= bounds.0.saturating_add(bounds.1);
+        let queue =
+            if full { check("queue", Condition::Degraded, format!("full: {used}")) } else { healthy("queue", used) };
+        vec![store, sandbox, queue]
+    }
+
+    fn host(&self) -> HostFacts {
+        let (max_concurrent, max_queued) = self.queue.capacity();
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+        HostFacts {
+            kernel: kernel.map(|release| release.trim().to_owned()),
+            cgroups: self.launcher.cgroups().to_owned(),
+            max_concurrent: wide(max_concurrent),
+            max_queued: wide(max_queued),
+        }
     }
 
     fn languages(&self) -> Vec<KnownLanguage> {

@@ -343,7 +343,11 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
             "language[0].run: \"lua\" is no absolute path inside the image",
         );
         check("\"/usr/bin/lua\", \"{file}\"", "", "language[0].run: names no program");
-        check("\"{file}\"", "\"{source}\"", "language[0].run: unknown placeholder in \"{source}\"; known here: {file} and {module}");
+        check(
+            "\"{file}\"",
+            "\"{source}\"",
+            "language[0].run: unknown placeholder in \"{source}\"; known here: {file} and {module}",
+        );
         check(
             "\"{file}\"",
             "\"{program}\"",

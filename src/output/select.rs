@@ -146,7 +146,12 @@ mod test {
         id
     }
 
-    async fn taken(dir: &std::path::Path, id: LogId, selection: Selection, range: Range<u64>) -> Result<Vec<u8>, LogError> {
+    async fn taken(
+        dir: &std::path::Path,
+        id: LogId,
+        selection: Selection,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, LogError> {
         let chunks: Vec<Bytes> = selected(dir.to_path_buf(), id, selection, range).try_collect().await?;
         Ok(chunks.concat())
     }

@@ -42,7 +42,8 @@ use crate::job::state::{State, Status};
 use crate::job::termination::{Reason, Termination};
 use crate::lang::Languages;
 use crate::launch::Launcher;
-use crate::store::{Store, StoreError};
+use crate::output;
+use crate::store::{JobFilter, Page, Store, StoreError};
 use decide::{Admission, Bounds, Pace};
 use live::Live;
 use outcome::Asked;
@@ -124,6 +125,20 @@ pub enum CancelError {
     /// The end could not be recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A job was not removed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteError {
+    /// It has not ended.
+    #[error("the job has not ended")]
+    Unfinished,
+    /// Its record could not be removed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its record is gone, its log is not.
+    #[error("the log could not be removed: {0}")]
+    Log(String),
 }
 
 /// The queue of one daemon. Copies are the same queue.
@@ -218,6 +233,28 @@ impl Queue {
         self.0.store.job(id)
     }
 
+    /// The jobs that fit, newest first.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn jobs(&self, filter: &JobFilter, limit: usize, offset: u64) -> Result<Page, StoreError> {
+        self.0.store.list_jobs(filter, limit, offset)
+    }
+
+    /// Removes an ended job with its log.
+    ///
+    /// # Errors
+    /// When it has not ended, or the storage fails.
+    pub async fn delete(&self, record: &Record, _proof: Permit) -> Result<(), DeleteError> {
+        if !record.observed.is_over() {
+            return Err(DeleteError::Unfinished);
+        }
+        self.0.store.delete_job(record.id, record.head.revision)?;
+        self.0.store.commit().await?;
+        // After the record: a log without a record is swept at the next start, a record without its log is a lie.
+        output::remove(self.0.logs.clone(), record.log).await.map_err(|error| DeleteError::Log(error.to_string()))
+    }
+
     /// Follows a job that has not ended.
     pub fn watch(&self, id: JobId) -> Option<watch::Receiver<Progress>> {
         self.ledger().live.get(&id).map(|live| live.watch())
@@ -265,6 +302,16 @@ impl Queue {
                 Err(CancelError::Over(record.observed.status()))
             }
         }
+    }
+
+    /// Why nothing can be made durable any more, where that is so.
+    pub fn store_fault(&self) -> Option<StoreError> {
+        self.0.store.fault()
+    }
+
+    /// How many jobs may run at once, and how many may wait.
+    pub fn capacity(&self) -> (usize, usize) {
+        (self.0.config.max_concurrent, self.0.config.max_queued)
     }
 
     /// How many jobs run and wait.
