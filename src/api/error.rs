@@ -178,7 +178,7 @@ impl ApiError {
 
 impl From<Faults> for ApiError {
     fn from(faults: Faults) -> Self {
-        Self::invalid("the request is not valid", faults)
+        Self::invalid("The request is invalid", faults)
     }
 }
 

@@ -97,8 +97,8 @@ async fn structured_fields_are_json_and_async_is_202() {
 #[tokio::test]
 async fn every_fault_of_a_form_is_named() {
     refused(&post(&[PYTHON]).await, &[("code", "or files")]);
-    refused(&post(&[MAIN]).await, &[("language", "required")]);
-    refused(&post(&[]).await, &[("language", "required"), ("code", "required")]);
+    refused(&post(&[MAIN]).await, &[("language", "Language is required")]);
+    refused(&post(&[]).await, &[("language", "Language is required"), ("code", "required")]);
     let parts: [Part<'_>; 6] =
         [PYTHON, PYTHON, ("\"file\"", b"x"), ("\"limits\"", b"{"), ("\"files\"", b"[]"), ("\"stdin\"", b"\xff")];
     let expected = [

@@ -143,7 +143,7 @@ fn a_body_that_is_no_object_has_one_fault() {
 
 #[test]
 fn an_empty_body_names_what_is_required() {
-    refused(&json!({}), &[("language", "required"), ("code", "required")]);
+    refused(&json!({}), &[("language", "Language is required"), ("code", "required")]);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn the_two_pairs_exclude_each_other() {
 #[test]
 fn half_a_pair_names_the_other_half() {
     refused(&json!({"language": "python"}), &[("code", "required with language")]);
-    refused(&json!({"code": ""}), &[("language", "required with code")]);
+    refused(&json!({"code": ""}), &[("language", "Language is required")]);
     refused(&json!({"image": "host"}), &[("command", "required with image")]);
     refused(&json!({"command": ["x"]}), &[("image", "required with command; known: host")]);
 }
@@ -389,13 +389,13 @@ fn files_have_bounds_and_go_with_a_language() {
     refused(&project(&json!(vec![1; 1001])), &[("files", "holds 1001 files")]);
     refused(&project(&json!({})), &[("files", "a list is expected")]);
     let file = json!([{"path": "a", "content": ""}]);
-    refused(&json!({"files": file}), &[("language", "required with code or files")]);
+    refused(&json!({"files": file}), &[("language", "Language is required")]);
     refused(&python(&json!({"files": file})), &[("files", "give code or files, not both")]);
     refused(&python(&json!({"entrypoint": "a"})), &[("entrypoint", "goes with files")]);
     let body = json!({"language": "c", "files": file, "entrypoint": "b"});
     refused(&body, &[("entrypoint", "`b` is none of the files")]);
     let body = json!({"image": "host", "command": ["x"], "files": file});
-    refused(&body, &[("image", "not both"), ("language", "required")]);
+    refused(&body, &[("image", "not both"), ("language", "Language is required")]);
 }
 
 #[test]

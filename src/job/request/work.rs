@@ -51,7 +51,8 @@ fn known_language<'known>(
 ) -> Option<&'known KnownLanguage> {
     if !reader.has("language") {
         if reader.is_object() {
-            reader.fault("language", "required with code or files (or give image and command)");
+            // The words of the execution specification.
+            reader.fault("language", "Language is required");
         }
         return None;
     }
