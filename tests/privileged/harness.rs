@@ -74,6 +74,7 @@ pub(crate) struct Daemon {
     instance: String,
     log: Log,
     ended: Option<ExitStatus>,
+    data: PathBuf,
     /// Goes last.
     _own_data: Option<tempfile::TempDir>,
 }
@@ -120,7 +121,7 @@ impl Daemon {
         let spawner = log.word("spawner=").unwrap().parse().unwrap();
         let instance = log.word("instance=").unwrap();
         let address = ready.parse().unwrap();
-        Self { child, address, spawner, instance, log, ended: None, _own_data: own_data }
+        Self { child, address, spawner, instance, log, ended: None, data: data.to_path_buf(), _own_data: own_data }
     }
 
     /// The process of the server.
@@ -136,6 +137,11 @@ impl Daemon {
     /// What its cgroups are named by.
     pub(crate) fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Where it listens.

@@ -7,8 +7,24 @@ use walkdir::WalkDir;
 
 /// Whether there is such a process, other than one that only waits to be reaped.
 pub(crate) fn is_alive(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    state(process).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// The state of a process (`proc_pid_stat(5)`); nothing when there is no such process.
+pub(crate) fn state(process: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// What a process calls itself.
+pub(crate) fn name(process: u32) -> String {
+    let text = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+    text.trim_end().to_owned()
+}
+
+/// Every process of the host whose command line has this word.
+pub(crate) fn processes_with(word: &str) -> BTreeSet<u32> {
+    processes().filter(|process| command_line(*process).split(' ').any(|part| part == word)).collect()
 }
 
 /// Every process below this one.
@@ -25,14 +41,15 @@ fn processes() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn parent(process: u32) -> Option<u32> {
+/// The parent of a process.
+pub(crate) fn parent(process: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;
     rest.split(' ').nth(1)?.parse().ok()
 }
 
-/// The command lines of these processes, words parted by spaces.
-pub(crate) fn command_line(process: u32) -> String {
+/// The command line of a process, words parted by spaces.
+fn command_line(process: u32) -> String {
     let bytes = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ")
 }

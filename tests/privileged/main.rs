@@ -14,6 +14,8 @@ mod descendants;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod host;
 #[cfg(test)]
 mod http;

@@ -32,12 +32,14 @@ fn a_null_pointer_is_a_sigsegv() {
 
 #[test]
 fn a_program_that_is_not_there_is_a_failed_setup() {
-    for program in ["/nowhere/program", "no-such-program", "/etc/passwd", "/work"] {
+    let programs =
+        [("/nowhere/program", "ENOENT"), ("no-such-program", "ENOENT"), ("/etc/passwd", "EACCES"), ("/work", "EACCES")];
+    for (program, errno) in programs {
         let job = execute(&command(&[program]));
         assert_ended_by(&job, "setup_failed", "failed");
         assert_eq!((&job["exit_code"], &job["termination"]["signal"]), (&Value::Null, &Value::Null), "{job:#}");
         let message = job["termination"]["message"].as_str().unwrap();
-        assert!(message.contains("start the program"), "{message}");
+        assert!(message.contains("could not be started") && message.contains(errno), "{program}: {message}");
     }
 }
 

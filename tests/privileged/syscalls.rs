@@ -65,16 +65,19 @@ fn no_namespace_can_be_made_or_entered() {
 #[test]
 fn the_command_line_tools_of_an_escape_fail() {
     let code = "export LC_ALL=C
-mount -t tmpfs none /tmp
-unshare -Ur id
-unshare -m true
-nsenter -t 1 -m true
-chroot / true
-mknod /tmp/disk b 8 0
-echo done >&3";
-    let job = execute(&bash(&format!("exec 3>&1 >/dev/null; {code}")));
-    assert_eq!((&job["stdout"], &job["exit_code"]), (&json!("done\n"), &json!(0)), "{job:#}");
-    assert_eq!(job["stderr"].as_str().unwrap().lines().count(), 6, "each one was refused: {job:#}");
+refused() {
+    wanted=$1; shift
+    said=$(\"$@\" 2>&1 >/dev/null) && echo \"$* worked\"
+    grep -q \"$wanted\" <<<\"$said\" || echo \"$*: $said\"
+}
+refused 'must be superuser' mount -t tmpfs none /tmp
+refused 'Operation not permitted' unshare -Ur id
+refused 'Operation not permitted' unshare -m true
+refused 'Permission denied' nsenter -t 1 -m true
+refused 'Operation not permitted' chroot / true
+refused 'Operation not permitted' mknod /tmp/disk b 8 0
+echo done";
+    assert_eq!(printed(&execute(&bash(code))), "done\n");
 }
 
 #[test]
@@ -98,8 +101,6 @@ fn no_process_can_be_traced() {
 fn init_cannot_be_read_written_or_ended() {
     let code = "
 import errno, os, signal
-for name in 'mem environ maps root cwd fd exe ns/net stack syscall auxv map_files':
-    pass
 def attempt(path, flags):
     try:
         os.open(path, flags)
