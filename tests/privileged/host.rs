@@ -37,7 +37,8 @@ pub(crate) fn descendants(of: u32) -> BTreeSet<u32> {
     parents.keys().copied().filter(is_below).collect()
 }
 
-fn processes() -> impl Iterator<Item = u32> {
+/// Every process of the host.
+pub(crate) fn processes() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
