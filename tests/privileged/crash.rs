@@ -196,10 +196,11 @@ fn every_acknowledged_job_is_found_again() {
 #[test]
 fn a_server_that_is_killed_at_work_loses_no_job() {
     let mut daemon = Daemon::start(&[("KILN_API_JOB_MAX_CONCURRENT", "2")]);
-    let paths: Vec<String> = (0..30).map(|number| daemon.submit(&bash(&format!("echo {number}")))).collect();
+    let paths: Vec<String> = (0..40).map(|number| daemon.submit(&bash(&format!("echo {number}")))).collect();
     daemon.wait_for_status(&paths[3], "completed");
     let is_over = |path: &String| daemon.get(path).body.get("termination").is_some();
     let over: Vec<&String> = paths.iter().filter(|path| is_over(path)).collect();
+    assert!(over.len() < paths.len(), "it is still at work");
     Daemon::signal(daemon.server(), Signal::SIGKILL);
     daemon.wait();
     let again = Daemon::start_on(daemon.data(), &[]);
