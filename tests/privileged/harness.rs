@@ -248,6 +248,7 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
+    #[expect(clippy::print_stderr, reason = "the log of the daemon belongs to the report of a failed test")]
     fn drop(&mut self) {
         if self.ended.is_some() {
             return;
