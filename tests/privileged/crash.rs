@@ -32,7 +32,8 @@ struct Traces {
     _open: Vec<fs::File>,
 }
 
-const KINDS: [&str; 3] = ["mnt", "net", "pid"];
+/// Not pid: it is told of a zombie too, until whoever inherited it has reaped it.
+const KINDS: [&str; 2] = ["mnt", "net"];
 
 impl Traces {
     fn of(daemon: &Daemon) -> Self {
