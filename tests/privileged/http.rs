@@ -21,16 +21,28 @@ impl Answer {
     }
 }
 
-/// Asks, and waits `patience` for the whole answer.
+/// Asks with JSON, and waits `patience` for the whole answer.
 pub(crate) fn ask(to: SocketAddr, line: &str, body: Option<&Value>, patience: Duration) -> io::Result<Answer> {
+    let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+    ask_with(to, line, body, patience)
+}
+
+/// Asks with a body of any type, and waits `patience` for the whole answer.
+pub(crate) fn ask_with(
+    to: SocketAddr,
+    line: &str,
+    body: Option<(&str, Vec<u8>)>,
+    patience: Duration,
+) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(patience))?;
-    let body = body.map(Value::to_string).unwrap_or_default();
+    let (content_type, body) = body.unwrap_or(("application/json", Vec::new()));
     let length = body.len();
     write!(
         stream,
-        "{line} HTTP/1.0\r\nhost: {to}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{line} HTTP/1.0\r\nhost: {to}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
     )?;
+    stream.write_all(&body)?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
