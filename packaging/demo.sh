@@ -35,6 +35,7 @@ port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 choose_port() {
   local candidate
   if [ -n "${PORT:-}" ]; then
+    [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] && [ "$PORT" -le 65535 ] || die "PORT=$PORT is no port: 1 to 65535"
     port_is_free "$PORT" || die "port $PORT is taken"
     echo "$PORT"
     return
@@ -262,6 +263,7 @@ while True:
 packaging/deps.sh demo
 root_is_reachable ||
   die "kiln's spawner needs root; run this as root, or as a user who may use sudo"
+port=$(choose_port) # a PORT that cannot be had is said before the build
 say "Building (the first time takes some minutes)"
 cargo build --release --locked --bins
 binaries=$(cargo metadata --locked --no-deps --format-version 1 | jq -r .target_directory)/release
