@@ -24,8 +24,6 @@ GRACE_SECONDS = 20
 # For what ends by itself a moment after the command.
 AFTERMATH_SECONDS = 3
 POLL_SECONDS = 0.05
-
-
 SIGNALS = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,13 +31,18 @@ class Interrupted(Exception):
     """The time is over, or somebody asked this process to end."""
 
 
-def interrupt(number, _):
-    raise Interrupted(number)
+class Interruption:
+    """The handler of all these signals: it raises once, and never in the middle of the cleaning."""
 
+    def __init__(self):
+        self.armed = True
+        for number in SIGNALS:
+            signal.signal(number, self)
 
-def ignore(numbers):
-    for number in numbers:
-        signal.signal(number, signal.SIG_IGN)
+    def __call__(self, number, _):
+        if self.armed:
+            self.armed = False
+            raise Interrupted(number)
 
 
 def parents():
@@ -117,19 +120,18 @@ def names(pids):
     return ", ".join(found)
 
 
-def wait_for(process, seconds):
+def wait_for(process, seconds, interruption):
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         # Orphans too, at once: a test may wait until one is gone.
         while (ended := os.waitpid(-1, 0))[0] != process.pid:
             pass
+        interruption.armed = False
     except Interrupted as interrupted:
         if interrupted.args[0] != signal.SIGALRM:
             return 128 + interrupted.args[0]
         print(f"limited: ended after {seconds:g} s: {names(descendants())}", file=sys.stderr)
         return EXIT_TIMED_OUT
-    finally:
-        ignore(SIGNALS)  # not in the middle of the cleaning
     if not gone_within(AFTERMATH_SECONDS):
         print(f"limited: left running: {names(descendants())}", file=sys.stderr)
     status = os.waitstatus_to_exitcode(ended[1])
@@ -140,10 +142,9 @@ def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
+    interruption = Interruption()
     process = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL)
-    status = wait_for(process, float(sys.argv[1]))
+    status = wait_for(process, float(sys.argv[1]), interruption)
     end_all()
     sys.exit(status)
 
