@@ -11,7 +11,7 @@ const MASK_BYTES: usize = 8;
 const SIGNALS: i32 = 64;
 
 /// Ignores no signal and blocks none: both are inherited over exec. SIGPIPE is ignored by Rust, 32 and 33 by
-/// posix_spawn(3) of the C library, any other by whoever started kiln (nohup(1), a shell in the background).
+/// `posix_spawn(3)` of the C library, any other by whoever started kiln (nohup(1), a shell in the background).
 ///
 /// # Errors
 /// What the kernel says.

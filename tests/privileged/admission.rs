@@ -99,7 +99,8 @@ fn the_server_holds_no_privilege() {
     let ids: Vec<&str> = user.split(' ').collect();
     assert!(ids.len() == 4 && ids.iter().all(|id| *id != "0"), "{user}");
     let threads = fs::read_dir(format!("/proc/{}/task", daemon.server())).unwrap();
-    let threads: Vec<u32> = threads.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    let threads: Vec<u32> =
+        threads.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
     assert!(threads.len() > 1, "it has a runtime of several threads");
     for thread in threads {
         for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {

@@ -27,9 +27,13 @@ fn wait_until_logged(data: &Path, text: &str) {
 /// Everything of a daemon that the host shows while a job runs, to be looked for afterwards.
 struct Traces {
     processes: BTreeSet<u32>,
-    mounts: BTreeSet<PathBuf>,
-    networks: BTreeSet<PathBuf>,
+    namespaces: BTreeSet<PathBuf>,
+    /// Kept open: the number of a namespace that is gone is given to the next one.
+    _open: Vec<fs::File>,
 }
+
+/// Not pid: it is told of a zombie too, until whoever inherited it has reaped it.
+const KINDS: [&str; 2] = ["mnt", "net"];
 
 impl Traces {
     fn of(daemon: &Daemon) -> Self {
@@ -37,19 +41,25 @@ impl Traces {
         assert!(processes.len() >= 2, "init and a program: {processes:?}");
         assert!(!host::cgroups_of(daemon.instance()).is_empty());
         processes.insert(daemon.spawner());
-        let of_the_host = |kind| host::namespaces(kind, [std::process::id()]);
-        let others = |kind| host::namespaces(kind, processes.clone()).difference(&of_the_host(kind)).cloned().collect();
-        let (mounts, networks) = (others("mnt"), others("net"));
-        Self { processes, mounts, networks }
+        let open = |process: &u32| KINDS.map(|kind| fs::File::open(format!("/proc/{process}/ns/{kind}")).unwrap());
+        let open = processes.iter().flat_map(open).collect();
+        let the_hosts = namespaces([std::process::id()]);
+        let namespaces = namespaces(processes.clone()).difference(&the_hosts).cloned().collect();
+        Self { processes, namespaces, _open: open }
     }
 
-    /// A mount namespace that nobody is in any more is gone with its mounts (`mount_namespaces(7)`).
+    /// What is mounted in a namespace goes with the last process in it (`mount_namespaces(7)`).
     #[track_caller]
     fn assert_gone(&self) {
         until(seconds(30), "every process ends", || self.processes.iter().all(|p| !host::is_alive(*p)).then_some(()));
-        let left = |kind, known: &BTreeSet<_>| host::namespaces(kind, host::processes()).intersection(known).count();
-        assert_eq!((left("mnt", &self.mounts), left("net", &self.networks)), (0, 0));
+        let left = namespaces(host::processes()).intersection(&self.namespaces).count();
+        assert_eq!(left, 0, "somebody is left in a namespace of theirs");
     }
+}
+
+fn namespaces(processes: impl IntoIterator<Item = u32>) -> BTreeSet<PathBuf> {
+    let processes: Vec<u32> = processes.into_iter().collect();
+    KINDS.into_iter().flat_map(|kind| host::namespaces(kind, processes.clone())).collect()
 }
 
 /// The daemon has ended by itself because its spawner was lost, and said so.
@@ -196,10 +206,11 @@ fn every_acknowledged_job_is_found_again() {
 #[test]
 fn a_server_that_is_killed_at_work_loses_no_job() {
     let mut daemon = Daemon::start(&[("KILN_API_JOB_MAX_CONCURRENT", "2")]);
-    let paths: Vec<String> = (0..30).map(|number| daemon.submit(&bash(&format!("echo {number}")))).collect();
+    let paths: Vec<String> = (0..40).map(|number| daemon.submit(&bash(&format!("echo {number}")))).collect();
     daemon.wait_for_status(&paths[3], "completed");
     let is_over = |path: &String| daemon.get(path).body.get("termination").is_some();
     let over: Vec<&String> = paths.iter().filter(|path| is_over(path)).collect();
+    assert!(over.len() < paths.len(), "it is still at work");
     Daemon::signal(daemon.server(), Signal::SIGKILL);
     daemon.wait();
     let again = Daemon::start_on(daemon.data(), &[]);

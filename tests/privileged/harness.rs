@@ -2,6 +2,7 @@
 //!
 //! A daemon that goes out of scope is stopped by SIGTERM, and must then have ended well, without an
 //! error in its log, a process or a cgroup of it being left. Not here: what is asked.
+use std::fmt::Debug;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
@@ -38,16 +39,38 @@ pub(crate) fn timeout(count: u64) -> u64 {
 
 /// Looks again and again until there is something; fails with `what` when the time is over.
 #[track_caller]
-#[expect(clippy::disallowed_methods, reason = "the one place that waits for what nobody announces")]
 pub(crate) fn until<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    let in_time = poll(patience, || {
+        found = look();
+        found.is_some()
+    });
+    assert!(in_time, "not within {patience:?}: {what}");
+    found.unwrap()
+}
+
+/// Looks again and again until it is as wanted; fails with what there is when the time is over.
+#[track_caller]
+pub(crate) fn until_equal<T: PartialEq + Debug>(patience: Duration, wanted: &T, mut look: impl FnMut() -> T) {
+    let mut found = look();
+    poll(patience, || {
+        found = look();
+        found == *wanted
+    });
+    assert_eq!(found, *wanted, "and not within {patience:?}");
+}
+
+/// Whether it came true in time.
+#[expect(clippy::disallowed_methods, reason = "the one place that waits for what nobody announces")]
+fn poll(patience: Duration, mut is_true: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + patience;
-    loop {
-        if let Some(found) = look() {
-            return found;
+    while !is_true() {
+        if Instant::now() >= deadline {
+            return false;
         }
-        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+    true
 }
 
 /// `kiln serve` with these variables and no others.
@@ -225,6 +248,7 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
+    #[expect(clippy::print_stderr, reason = "the log of the daemon belongs to the report of a failed test")]
     fn drop(&mut self) {
         if self.ended.is_some() {
             return;
@@ -293,7 +317,11 @@ pub(crate) fn with(mut request: Value, more: Value) -> Value {
 }
 
 fn patient(request: &Value) -> Value {
-    if request.get("timeout").is_some() { request.clone() } else { with(request.clone(), json!({"timeout": timeout(30)})) }
+    if request.get("timeout").is_some() {
+        request.clone()
+    } else {
+        with(request.clone(), json!({"timeout": timeout(30)}))
+    }
 }
 
 /// The program ended by itself with code 0; gives what it printed.

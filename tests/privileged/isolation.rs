@@ -144,7 +144,8 @@ for path in ['/proc/' + name for name in sys.argv[1:]]:
 
 #[test]
 fn what_proc_tells_about_the_machine_is_hidden() {
-    let files = "kcore keys key-users latency_stats timer_list timer_stats sched_debug interrupts kallsyms modules cmdline
+    let files =
+        "kcore keys key-users latency_stats timer_list timer_stats sched_debug interrupts kallsyms modules cmdline
         config.gz kmsg slabinfo vmallocinfo pagetypeinfo mdstat swaps partitions diskstats iomem ioports softirqs
         zoneinfo";
     check_covered(files, "isfile", "open(path, 'rb').read()", "attempt(os.chmod, path, 0o777)");
@@ -197,8 +198,8 @@ places = collections.Counter(line.split(' ')[4] for line in open('/proc/self/mou
 expected = {'/', '/usr', '/dev', '/dev/shm', '/tmp', '/work', '/proc'}
 print(sorted(expected - set(places)))
 print([place for place in places if place not in expected and not place.startswith(('/usr/', '/proc/'))])
-print([line.split(' - ')[1].split(' ')[0] for line in open('/proc/self/mountinfo')
-       if any(name in line for name in ('cgroup', 'sysfs', 'devpts', 'nsfs', 'debugfs', 'securityfs'))])
+kinds = {line.split(' - ')[1].split(' ')[0] for line in open('/proc/self/mountinfo')}
+print(sorted(kinds & {'cgroup', 'cgroup2', 'sysfs', 'devpts', 'mqueue', 'nsfs', 'debugfs', 'securityfs', 'bpf'}))
 ";
     check(code, "[]\n[]\n[]\n");
 }

@@ -17,10 +17,10 @@ def call(number, *arguments):
 /// Every call, as Python writes its number and arguments, ends with this.
 #[track_caller]
 fn check(expected: &str, calls: &[(&str, &str)]) {
-    let table = calls.iter().map(|(name, arguments)| format!("print('{name}', call({arguments}))\n"));
-    let job = execute(&python(&format!("{CALL}{}", table.collect::<String>())));
-    let wanted: String = calls.iter().map(|(name, _)| format!("{name} {expected}\n")).collect();
-    assert_eq!(printed(&job), wanted);
+    let lines: Vec<String> = calls.iter().map(|(name, call)| format!("print('{name}', call({call}))")).collect();
+    let job = execute(&python(&format!("{CALL}{}", lines.join("\n"))));
+    let wanted: Vec<String> = calls.iter().map(|(name, _)| format!("{name} {expected}")).collect();
+    assert_eq!(printed(&job).lines().collect::<Vec<_>>(), wanted);
 }
 
 #[test]

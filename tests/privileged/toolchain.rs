@@ -1,7 +1,7 @@
 //! What needs a C compiler in the image.
 use serde_json::{Value, json};
 
-use crate::harness::{assert_ended_by, execute, printed, timeout, with};
+use crate::harness::{assert_ended_by, execute, timeout, with};
 
 fn c(code: &str) -> Value {
     json!({"language": "c", "code": code})
@@ -40,6 +40,14 @@ fn the_compiler_sees_no_file_of_the_host() {
     let job = execute(&c("#include \"/etc/shadow\""));
     assert_ended_by(&job, "compile_failed", "failed");
     assert!(job["compile"]["stderr"].as_str().unwrap().contains("No such file"), "{job:#}");
+}
+
+/// The assembler opens files by itself, past the preprocessor.
+#[test]
+fn the_assembler_sees_no_file_of_the_host() {
+    let job = execute(&c("__asm__(\".incbin \\\"/etc/shadow\\\"\"); int main(void) { return 0; }"));
+    assert_ended_by(&job, "compile_failed", "failed");
+    assert!(job["compile"]["stderr"].as_str().unwrap().contains("file not found: /etc/shadow"), "{job:#}");
 }
 
 #[test]
