@@ -20,8 +20,10 @@ import time
 QEMU = os.environ.get("KILN_VM_QEMU", "qemu-system-x86_64")
 # Size of the /share and /out disks (sparse files). A saved state knows it.
 DISK_MB = int(os.environ.get("KILN_VM_SHARE_MB", "512"))
-BOOT_SECONDS = 300
+BOOT_SECONDS = 180
 CONNECT_SECONDS = 30
+# For a command of the bed's own.
+MUST_SECONDS = 120
 # How much later than its own time limit a command may be silent.
 SILENCE_SECONDS = 60
 # q35, like a real server.
@@ -104,11 +106,12 @@ class Guest:
     def must(self, what, command):
         """Runs a command of the bed's own; its failure is the bed's."""
         with tempfile.TemporaryFile() as errors:
-            status, _ = self.run(command, err=errors)
+            status, timed_out = self.run(command, MUST_SECONDS, err=errors)
             if status:
                 errors.seek(0)
                 text = errors.read().decode(errors="replace").strip()
-                raise BedError(f"{what}: exit {status}: {text}")
+                what += f" took more than {MUST_SECONDS} s" if timed_out else f": exit {status}"
+                raise BedError(f"{what}: {text}")
 
     def save(self, path):
         """Stops the guest and writes its memory and devices to `path`."""
