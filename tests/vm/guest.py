@@ -17,9 +17,9 @@ import subprocess
 import tempfile
 import time
 
-QEMU = os.environ.get("KILN_VM_QEMU", "qemu-system-x86_64")
+QEMU = os.environ.get("TEST_VM_QEMU", "qemu-system-x86_64")
 # Size of the /share and /out disks (sparse files). A saved state knows it.
-DISK_MB = int(os.environ.get("KILN_VM_SHARE_MB", "512"))
+DISK_MB = int(os.environ.get("TEST_VM_SHARE_MB", "512"))
 BOOT_SECONDS = 180
 CONNECT_SECONDS = 30
 # For a command of the bed's own.
@@ -136,7 +136,7 @@ class Guest:
         pack = ["mkfs.erofs", "--quiet", image, share]
         subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
         if os.path.getsize(image) > DISK_MB << 20:
-            raise BedError(f"{share} needs more than KILN_VM_SHARE_MB={DISK_MB}")
+            raise BedError(f"{share} needs more than TEST_VM_SHARE_MB={DISK_MB}")
         # Always one size: a resumed guest finds the disk that it knew.
         os.truncate(image, DISK_MB << 20)
 

@@ -4,7 +4,7 @@
 # passed. Time limits are multiplied by TEST_TIME_SCALE, but for privileged_seconds, which is what all
 # of those tests may take in the guest.
 #
-# In /share: bin/kiln, bin/kiln-spawner, tests/privileged. KILN_BUILT_IN is the folder where the
+# In /share: bin/kiln, bin/kiln-spawner, tests/privileged. TEST_BUILT_IN is the folder where the
 # tests expect the two binaries.
 set -uo pipefail
 
@@ -196,8 +196,8 @@ test_daemon() {
 
 # The tests find the binaries by the path that cargo compiled into them.
 link_binaries() {
-  mkdir -p "$KILN_BUILT_IN"
-  ln -sf /share/bin/kiln /share/bin/kiln-spawner "$KILN_BUILT_IN/"
+  mkdir -p "$TEST_BUILT_IN"
+  ln -sf /share/bin/kiln /share/bin/kiln-spawner "$TEST_BUILT_IN/"
 }
 
 test_privileged() {

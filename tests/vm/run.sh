@@ -45,6 +45,6 @@ objcopy --strip-debug "$privileged" "$share/tests/privileged"
 cp tests/vm/guest.sh "$share/"
 
 # Tests find the binaries by the path that cargo compiled into them; the guest makes it.
-as_root env ${KILN_CACHE:+KILN_CACHE="$KILN_CACHE"} ${TEST_TIME_SCALE:+TEST_TIME_SCALE="$TEST_TIME_SCALE"} \
+as_root env ${BUILD_CACHE:+BUILD_CACHE="$BUILD_CACHE"} ${TEST_TIME_SCALE:+TEST_TIME_SCALE="$TEST_TIME_SCALE"} \
   tests/limited.py "$bed_seconds" tests/vm/vmbed.py run -v -d "$share" -t "$guest_seconds" \
-  -e "KILN_BUILT_IN=$(dirname "$(dirname "$privileged")")" -- 'bash /share/guest.sh'
+  -e "TEST_BUILT_IN=$(dirname "$(dirname "$privileged")")" -- 'bash /share/guest.sh'

@@ -12,7 +12,7 @@ TEST_TIME_SCALE in its environment: its time limits are to be multiplied by it. 
 of resuming; --ssh keeps the guest until Ctrl-C and says how to get in.
 
 Exit status: that of CMD; 124 when it ran past SECONDS; 125 when the bed itself failed.
-Environment: KILN_CACHE (see build-image.sh), KILN_VM_QEMU (the binary), KILN_VM_SHARE_MB,
+Environment: BUILD_CACHE (see build-image.sh), TEST_VM_QEMU (the binary), TEST_VM_SHARE_MB,
 TEST_TIME_SCALE. No KVM, no network, no root (only the build of the image needs root).
 Not here: the guest itself (guest.py), what is run in it (guest.sh).
 """
