@@ -7,6 +7,7 @@ mod cgroup;
 mod child;
 mod connection;
 mod create;
+mod descriptors;
 mod identity;
 mod image;
 pub mod options;
