@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -157,8 +158,9 @@ impl Server {
         }
         let deadline = instant() + FAREWELL;
         for sandbox in &self.sandboxes {
-            if !matches!(sandbox.phase, Phase::Gone { .. }) {
-                waitid(Id::PIDFd(sandbox.pidfd.as_fd()), WaitPidFlag::WEXITED)?;
+            if !matches!(sandbox.phase, Phase::Gone { .. }) && !has_ended_by(sandbox, deadline)? {
+                tracing::error!(sandbox = sandbox.id.0, "a process does not end: the next start tries again");
+                continue;
             }
             while sandbox.group.remove().is_err() && instant() < deadline {
                 std::thread::sleep(Duration::from_millis(2));
@@ -169,6 +171,19 @@ impl Server {
         }
         self.host.layout.remove()
     }
+}
+
+/// Waits for the end of a sandbox's init and reaps it. A process that sleeps in the kernel (proc(5), state D) ends only
+/// when what it waits for happens, and holds back the end of its init.
+fn has_ended_by(sandbox: &Sandbox, deadline: Instant) -> io::Result<bool> {
+    let left = deadline.saturating_duration_since(instant());
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    let mut ended = [PollFd::new(sandbox.pidfd.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut ended, timeout)? == 0 {
+        return Ok(false);
+    }
+    waitid(Id::PIDFd(sandbox.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG)?;
+    Ok(true)
 }
 
 /// Every job's child unblocks it again (`sys::signal`).

@@ -86,9 +86,10 @@ impl Server {
         }
         match create::create(&self.host, &self.trees, start, descriptors, now) {
             Ok(sandbox) => {
-                self.watch(&sandbox).map_err(Lost::Socket)?;
+                let watched = self.watch(&sandbox);
+                // Known in any case: what is not known is not ended.
                 self.sandboxes.push(sandbox);
-                Ok(())
+                watched.map_err(Lost::Socket)
             }
             Err(CreateError::Refused(refusal)) => self.connection.send(&Reply::Refused { sandbox: id, refusal }),
             Err(CreateError::Step { name, source }) => {

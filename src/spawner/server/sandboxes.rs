@@ -28,6 +28,35 @@ pub(super) enum Said {
     Nothing,
 }
 
+/// What init, or the child before it, told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// The program runs.
+    Started,
+    /// A step did not work.
+    Failed { step: u32, errno: u32 },
+    /// The program ended.
+    Exited { status: u32 },
+    /// Nothing that is said before the program runs.
+    NonsenseAtFirst,
+    /// Nothing that is said while it runs.
+    NonsenseLater,
+    /// It was told to end, whatever it says.
+    TooLate,
+}
+
+/// The table of what may be said when. Each is said once: a second Started would begin the wall time again.
+const fn hear(phase: Phase, words: [u32; 4]) -> Heard {
+    match (phase, words) {
+        (Phase::Setup, [STARTED, ..]) => Heard::Started,
+        (Phase::Setup, [FAILED, _, step, errno]) => Heard::Failed { step, errno },
+        (Phase::Setup, _) => Heard::NonsenseAtFirst,
+        (Phase::Running { .. }, [EXITED, _, status, _]) => Heard::Exited { status },
+        (Phase::Running { .. }, _) => Heard::NonsenseLater,
+        (Phase::Leaving | Phase::Gone { .. }, _) => Heard::TooLate,
+    }
+}
+
 impl Server {
     pub(super) fn watch(&self, sandbox: &Sandbox) -> io::Result<()> {
         let event = |kind| EpollEvent::new(EpollFlags::EPOLLIN, sandbox.id.0 * KINDS + kind);
@@ -50,45 +79,56 @@ impl Server {
         let Some(index) = self.sandboxes.iter().position(|sandbox| sandbox.id == id) else { return Ok(Said::Nothing) };
         let Some(sandbox) = self.sandboxes.get(index) else { return Ok(Said::Nothing) };
         let mut message = [0_u8; MESSAGE_BYTES];
-        let received = socket::receive::<1>(sandbox.channel.as_fd(), &mut message).map_err(Lost::Socket)?;
-        match received {
-            Received::Nothing => Ok(Said::Nothing),
-            Received::Closed => {
-                // Init has ended; its pidfd tells the rest.
-                forget(&self.epoll, sandbox.channel.as_fd()).map(|()| Said::Nothing)
+        match socket::receive::<0>(sandbox.channel.as_fd(), &mut message) {
+            Ok(Received::Nothing) => Ok(Said::Nothing),
+            Ok(Received::Packet { length: MESSAGE_BYTES, .. }) => {
+                let heard = hear(sandbox.phase, words(&message));
+                self.on_message(index, heard, now).map(|()| Said::Something)
             }
-            Received::Packet { .. } => self.on_message(index, &message, now).map(|()| Said::Something),
+            // Init has ended; its pidfd tells the rest.
+            Ok(Received::Closed) => forget(&self.epoll, sandbox.channel.as_fd()).map(|()| Said::Nothing),
+            Ok(Received::Packet { .. }) => self.on_nonsense(index, now).map(|()| Said::Something),
+            // Too long, or with descriptors. Nothing that one sandbox says is a reason to end the others.
+            Err(error) => {
+                tracing::warn!(sandbox = id.0, %error, "init does not keep to the protocol");
+                forget(&self.epoll, sandbox.channel.as_fd())?;
+                self.on_nonsense(index, now).map(|()| Said::Nothing)
+            }
         }
     }
 
-    fn on_message(&mut self, index: usize, message: &[u8; MESSAGE_BYTES], now: Instant) -> Result<(), Lost> {
+    fn on_nonsense(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
+        let Some(sandbox) = self.sandboxes.get(index) else { return Ok(()) };
+        let heard = hear(sandbox.phase, [0; 4]);
+        self.on_message(index, heard, now)
+    }
+
+    fn on_message(&mut self, index: usize, heard: Heard, now: Instant) -> Result<(), Lost> {
         let trees_free = self.trees_free(index);
         let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
         let (id, process) = (sandbox.id, ProcessId::MAIN);
-        let reply = match words(message) {
-            [STARTED, ..] => {
+        let (cause, reply) = match heard {
+            Heard::Started => {
                 sandbox.started(now);
                 let setup_us = micros(now.duration_since(sandbox.requested));
-                Reply::Started { sandbox: id, process, setup_us }
+                return self.connection.send(&Reply::Started { sandbox: id, process, setup_us });
             }
-            [FAILED, _, step, errno] => {
-                sandbox.read_counters(now, trees_free);
-                end(sandbox, Cause::Setup);
-                Reply::Failed { sandbox: id, step: name_of(step).to_owned(), errno }
+            Heard::Failed { step, errno } => {
+                (Cause::Setup, Some(Reply::Failed { sandbox: id, step: name_of(step).to_owned(), errno }))
             }
-            [EXITED, _, status, _] => {
-                sandbox.end_by(Cause::Program);
-                sandbox.read_counters(now, trees_free);
-                sandbox.phase = Phase::Leaving;
-                kill(sandbox);
-                Reply::Exited { sandbox: id, process, status }
+            Heard::Exited { status } => (Cause::Program, Some(Reply::Exited { sandbox: id, process, status })),
+            Heard::NonsenseAtFirst => {
+                let step = String::from("understand init");
+                (Cause::Setup, Some(Reply::Failed { sandbox: id, step, errno: 0 }))
             }
-            _ => {
-                end(sandbox, Cause::Setup);
-                Reply::Failed { sandbox: id, step: String::from("understand init"), errno: 0 }
-            }
+            Heard::NonsenseLater => (Cause::Setup, None),
+            Heard::TooLate => return Ok(()),
         };
-        self.connection.send(&reply)
+        sandbox.read_counters(now, trees_free);
+        sandbox.end_by(cause);
+        sandbox.phase = Phase::Leaving;
+        kill(sandbox);
+        reply.map_or(Ok(()), |reply| self.connection.send(&reply))
     }
 
     /// What is free in the fullest of a sandbox's trees.
@@ -196,5 +236,25 @@ fn name_of(number: u32) -> &'static str {
         step::FORK => "make the program's process",
         step::EXECUTE => START_PROGRAM,
         other => child::step_name(other),
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+    use crate::base::time::instant;
+
+    #[test]
+    fn init_says_each_thing_once_and_in_order() {
+        let now = instant();
+        let running = Phase::Running { since: now, look: now, memory_event: false };
+        assert_eq!(hear(Phase::Setup, [STARTED, 1, 0, 0]), Heard::Started);
+        assert_eq!(hear(Phase::Setup, [FAILED, 1, 7, 2]), Heard::Failed { step: 7, errno: 2 });
+        assert_eq!(hear(Phase::Setup, [EXITED, 1, 0, 0]), Heard::NonsenseAtFirst);
+        assert_eq!(hear(running, [EXITED, 1, 256, 0]), Heard::Exited { status: 256 });
+        assert_eq!(hear(running, [STARTED, 1, 0, 0]), Heard::NonsenseLater);
+        assert_eq!(hear(running, [FAILED, 1, 0, 0]), Heard::NonsenseLater);
+        assert_eq!(hear(Phase::Leaving, [EXITED, 1, 0, 0]), Heard::TooLate);
+        assert_eq!(hear(Phase::Gone { retry: now }, [STARTED, 1, 0, 0]), Heard::TooLate);
     }
 }
