@@ -8,6 +8,7 @@ mod child;
 mod connection;
 mod create;
 mod descriptors;
+mod disposal;
 mod identity;
 mod image;
 pub mod options;
@@ -29,6 +30,7 @@ struct Host {
     single: SingleThreaded,
     layout: cgroup::Layout,
     blocks: identity::Blocks,
+    disposal: disposal::Disposal,
     template: image::Template,
     /// A directory whose mounts only this process and its children see.
     stage: PathBuf,

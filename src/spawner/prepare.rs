@@ -17,6 +17,7 @@ use nix::unistd::{Uid, geteuid};
 
 use super::Host;
 use super::cgroup::Layout;
+use super::disposal::Disposal;
 use super::identity::{self, Blocks};
 use super::image::{Template, make_folder};
 use super::options::Options;
@@ -78,7 +79,8 @@ pub(super) fn prepare(options: Options) -> io::Result<Host> {
     keep_few_capabilities().map_err(say("drop capabilities"))?;
     let filter = seccomp::Program::from_bytes(JOB_FILTER);
     let stage = stage.to_path_buf();
-    Ok(Host { single, layout, blocks, template, stage, filter, init, _instance: instance })
+    let disposal = Disposal::default();
+    Ok(Host { single, layout, blocks, disposal, template, stage, filter, init, _instance: instance })
 }
 
 /// Root creates and locks files here, so that nobody else may put anything there.

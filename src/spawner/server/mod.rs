@@ -167,7 +167,7 @@ impl Server {
             }
         }
         for (_, tree) in self.trees.drain(..) {
-            self.host.note_left(tree.remove());
+            self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
         }
         self.host.layout.remove()
     }

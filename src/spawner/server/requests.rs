@@ -75,7 +75,7 @@ impl Server {
     fn drop_tree(&mut self, id: TreeId) {
         if let Some(index) = self.trees.iter().position(|(known, _)| *known == id) {
             let (_, tree) = self.trees.swap_remove(index);
-            self.host.note_left(tree.remove());
+            self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
         }
     }
 

@@ -165,7 +165,9 @@ impl Server {
         }
         let sandbox = self.sandboxes.swap_remove(index);
         let cause = sandbox.cause.unwrap_or(Cause::Program);
-        self.connection.send(&Reply::Ended { sandbox: sandbox.id, cause, counters: sandbox.counters })
+        let ended = Reply::Ended { sandbox: sandbox.id, cause, counters: sandbox.counters };
+        self.host.note_left(self.host.disposal.take(&self.host.single, sandbox.temporary, || Ok(())));
+        self.connection.send(&ended)
     }
 
     pub(super) fn on_memory(&mut self, id: SandboxId, now: Instant) {
