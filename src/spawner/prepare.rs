@@ -104,12 +104,16 @@ fn check_owner(folder: &Path, owner: Uid) -> io::Result<()> {
     Err(io::Error::other(format!("{} {what}", folder.display())))
 }
 
-/// What a sandbox holds open at most, on cgroup v1: a dozen; and some for the spawner itself (getrlimit(2)).
+/// What the sandboxes hold open at most, each a dozen on cgroup v1, and some for the spawner itself.
 const OPEN_FILES: u64 = 16 * 512 + 1024;
 
+/// Running out would fail sandboxes half-way. To raise a hard limit needs a capability that some hosts withhold
+/// (getrlimit(2)).
 fn raise_open_files() -> io::Result<()> {
     let (_soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, hard.max(OPEN_FILES))?)
+    setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, hard.max(OPEN_FILES)).map_err(|errno| {
+        io::Error::other(format!("from {hard} to {OPEN_FILES}: {errno}; set LimitNOFILE={OPEN_FILES} or `ulimit -n`"))
+    })
 }
 
 /// Waits for an earlier spawner of this instance, which ends by itself when its server is gone.
