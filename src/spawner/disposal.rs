@@ -57,6 +57,6 @@ impl Disposal {
 fn is_large(mount: &OwnedFd) -> bool {
     fstatfs(mount).map_or(true, |found| {
         found.blocks().saturating_sub(found.blocks_free()) > FEW_BLOCKS
-            || u64::from(found.files()).saturating_sub(found.files_free()) > FEW_INODES
+            || found.files().saturating_sub(found.files_free()) > FEW_INODES
     })
 }
