@@ -21,7 +21,8 @@ use kiln::wire::request::{LABEL, Request, Start};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
 
-use crate::harness::{command, data_directory, execute, printed, python, seconds, until, with};
+use crate::harness::{command, data_directory, execute, printed, python, seconds, shared, until, with};
+use crate::host;
 
 const WORK: TreeId = TreeId(1);
 
@@ -221,4 +222,11 @@ fn locks_disks_and_the_boot_of_the_host_are_hidden() {
     assert_eq!(printed(&job), "");
     let job = execute(&command(&["find", "/proc/fs", "/proc/bus", "/proc/irq", "-mindepth", "1"]));
     assert_eq!(printed(&job), "");
+}
+
+#[test]
+fn the_server_can_make_no_namespace_and_start_no_program() {
+    let daemon = shared();
+    assert_eq!(host::status(daemon.server(), "Seccomp"), "2");
+    assert_eq!(host::status(daemon.server(), "NoNewPrivs"), "1");
 }
