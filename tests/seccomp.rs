@@ -458,7 +458,7 @@ fn a_child_can_be_forked_and_reaped() {
 
 /// Whether a program, with these arguments, runs to a good end under the filter.
 fn runs(program: &Path, arguments: &[&str]) -> bool {
-    let mut instructions = instructions();
+    let mut instructions = instructions(PROGRAM);
     let length = u16::try_from(instructions.len()).expect("at most 4096 instructions");
     #[expect(clippy::disallowed_methods, reason = "a test of what programs may do")]
     let mut command = Command::new(program);
