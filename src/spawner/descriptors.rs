@@ -110,7 +110,7 @@ mod test {
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         let both = || OpenOptions::new().read(true).write(true).open(&path).unwrap().into();
         check_streams(data(), both(), false);
-        let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
+        let reader = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).unwrap();
         check_streams(data(), OpenOptions::new().write(true).open(&path).unwrap().into(), false);
         check_streams(reader.into(), pipe().1, false);
     }
@@ -118,7 +118,8 @@ mod test {
     #[test]
     fn nothing_else_is_a_stream() {
         let (one, two) = socket::pair().unwrap();
-        let named_only = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open("/proc/self/exe").unwrap();
+        let named_only =
+            OpenOptions::new().read(true).custom_flags(OFlag::O_PATH.bits()).open("/proc/self/exe").unwrap();
         for other in [
             File::open("/").unwrap().into(),
             File::open("/dev/null").unwrap().into(),
