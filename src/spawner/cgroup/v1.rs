@@ -23,6 +23,9 @@ const CPU: &str = "cpu";
 const CPUACCT: &str = "cpuacct";
 const BLKIO: &str = "blkio";
 
+/// The limit of what TCP and UDP sockets buffer.
+const SOCKETS: &str = "memory.kmem.tcp.limit_in_bytes";
+
 /// Part of the memory limit that socket buffers may take beside it.
 const SOCKET_SHARE: u64 = 8;
 
@@ -75,6 +78,7 @@ impl Base {
             file::sweep(&place.folder())?;
         }
         base.check_swap()?;
+        base.check_sockets()?;
         Ok(base)
     }
 
@@ -85,6 +89,15 @@ impl Base {
             return Ok(());
         }
         Err(io::Error::other("the memory controller does not count swap: boot with swapaccount=1"))
+    }
+
+    /// Without this file nothing would bound what a job's sockets buffer.
+    fn check_sockets(&self) -> io::Result<()> {
+        let folder = self.place(MEMORY)?.folder();
+        if folder.join(SOCKETS).exists() {
+            return Ok(());
+        }
+        Err(file::about(&folder, SOCKETS, format_args!("is missing: the kernel cannot limit what sockets buffer")))
     }
 
     fn place(&self, controller: &'static str) -> io::Result<&Place> {
@@ -249,11 +262,10 @@ fn sum_of(text: &str, direction: &str) -> u64 {
 /// What TCP and UDP sockets buffer is outside `memory.limit_in_bytes` in version 1, and not counted at all until it has a
 /// limit of its own (memory.rst, "Socket Memory").
 fn limit_socket_buffers(folder: &Path, memory: u64) -> io::Result<()> {
-    const FILE: &str = "memory.kmem.tcp.limit_in_bytes";
     let asked = memory / SOCKET_SHARE;
     let pages = asked - asked % page_size()?;
-    file::write(folder, FILE, &pages.to_string())?;
-    file::expect(folder, FILE, pages)
+    file::write(folder, SOCKETS, &pages.to_string())?;
+    file::expect(folder, SOCKETS, pages)
 }
 
 /// Group of this process in the hierarchy of `controller`: lines `number:controller,controller:path` (cgroups(7)).
