@@ -2,6 +2,7 @@
 //! "When something is killed").
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,13 +16,17 @@ use crate::host;
 
 const ONE_AT_A_TIME: &[(&str, &str)] = &[("KILN_API_JOB_MAX_CONCURRENT", "1")];
 
-/// Waits until the server has written what a job printed, and not only read it.
-fn wait_until_logged(data: &Path, text: &str) {
+/// Waits until the server has written what a job printed, and not only read it. Gives the file.
+#[track_caller]
+fn wait_until_logged(data: &Path, text: &str) -> PathBuf {
+    let has_text = |path: &PathBuf| {
+        let bytes = fs::read(path).unwrap_or_default();
+        bytes.windows(text.len()).any(|part| part == text.as_bytes())
+    };
     until(seconds(30), "the output is in the log", || {
         let files = WalkDir::new(data.join("logs")).into_iter().flatten().filter(|entry| entry.file_type().is_file());
-        let mut contents = files.filter_map(|entry| fs::read(entry.path()).ok());
-        contents.any(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes())).then_some(())
-    });
+        files.map(walkdir::DirEntry::into_path).find(has_text)
+    })
 }
 
 /// Everything of a daemon that the host shows while a job runs, to be looked for afterwards.
@@ -32,7 +37,8 @@ struct Traces {
     _open: Vec<fs::File>,
 }
 
-const KINDS: [&str; 3] = ["mnt", "net", "pid"];
+/// Not pid: it is told of a zombie too, until whoever inherited it has reaped it.
+const KINDS: [&str; 2] = ["mnt", "net"];
 
 impl Traces {
     fn of(daemon: &Daemon) -> Self {
@@ -199,6 +205,48 @@ fn every_acknowledged_job_is_found_again() {
         starts.push(job["started_at"].as_str().unwrap().to_owned());
     }
     assert!(starts.is_sorted(), "in their old order: {starts:?}");
+}
+
+/// A folder with all that is in it, and whose it is.
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let copy = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir(&copy).unwrap();
+        } else {
+            fs::copy(entry.path(), &copy).unwrap();
+        }
+        let found = entry.metadata().unwrap();
+        std::os::unix::fs::chown(&copy, Some(found.uid()), Some(found.gid())).unwrap();
+    }
+}
+
+/// The end came after the log of a job was made, and before the record said durably that the job runs.
+#[test]
+fn a_job_that_waits_by_its_record_and_has_a_log_runs() {
+    // Bytes of the log that were written: half of its first entry, its head, half of that, nothing.
+    for kept in [96, 40, 32, 7, 0] {
+        let data = data_directory();
+        let (records, earlier) = (data.path().join("db"), data.path().join("earlier"));
+        let daemon = Daemon::start_on(data.path(), ONE_AT_A_TIME);
+        let (held, text) = (Held::start(&daemon, "", ""), new_mark());
+        let waiting = daemon.submit(&bash(&format!("echo {text}")));
+        copy_folder(&records, &earlier);
+        held.release();
+        daemon.wait_for_status(&waiting, "completed");
+        drop(daemon);
+        let log = wait_until_logged(data.path(), &format!("{text}\n"));
+        fs::OpenOptions::new().write(true).open(log).unwrap().set_len(kept).unwrap();
+        fs::remove_dir_all(&records).unwrap();
+        fs::rename(&earlier, &records).unwrap();
+        let again = Daemon::start_on(data.path(), ONE_AT_A_TIME);
+        let job = until(seconds(60), "the job ends", || {
+            let job = again.get(&waiting).body;
+            job.get("termination").is_some().then_some(job)
+        });
+        assert_eq!(printed(&job), format!("{text}\n"), "{kept} bytes of the log");
+    }
 }
 
 /// Whatever moment the end comes at: an acknowledged job has an end, and one that was shown stays.

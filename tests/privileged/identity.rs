@@ -127,6 +127,21 @@ for name in ('CORE', 'NOFILE', 'MEMLOCK'):
     assert_eq!(printed(&job), expected);
 }
 
+/// And cannot be changed back to what services have (`proc_pid_oom_score_adj(5)`).
+#[test]
+fn a_job_is_killed_for_memory_before_any_service() {
+    let code = "
+import errno
+print(open('/proc/self/oom_score_adj').read().strip())
+try:
+    with open('/proc/self/oom_score_adj', 'w') as file:
+        file.write('-1000')
+except OSError as error:
+    print(errno.errorcode[error.errno])
+";
+    check(code, "800\nEACCES\n");
+}
+
 #[test]
 fn the_host_has_a_name_that_says_nothing() {
     check("import os, socket\nprint(os.uname().nodename, socket.gethostname())", "kiln kiln\n");
