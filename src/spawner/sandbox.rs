@@ -125,10 +125,14 @@ impl Sandbox {
                 if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > 0) {
                     return Some(Cause::Memory);
                 }
-                let used = self.group.cpu_time_us().unwrap_or(0);
-                if used >= self.limits.cpu_time_us {
-                    return Some(Cause::CpuTime);
-                }
+                let used = match self.group.cpu_time_us() {
+                    Ok(used) if used >= self.limits.cpu_time_us => return Some(Cause::CpuTime),
+                    Ok(used) => used,
+                    Err(error) => {
+                        tracing::error!(sandbox = self.id.0, %error, "a limit that cannot be watched ends the sandbox");
+                        return Some(Cause::Setup);
+                    }
+                };
                 let pause = if memory_event { RETRY } else { self.earliest_cpu_end(used) };
                 self.phase = Phase::Running { since, look: now + pause, memory_event };
                 None
