@@ -101,6 +101,14 @@ impl Sandbox {
         }
     }
 
+    /// Init measures the program's wall time more closely than the loop, which may be late to hear of its
+    /// start. It cannot be longer than the sandbox is there.
+    pub(super) fn tell_wall_time(&mut self, told: Option<u64>, now: Instant) {
+        if let Some(told) = told {
+            self.counters.wall_us = Some(told.min(micros(now.duration_since(self.requested))));
+        }
+    }
+
     /// When this sandbox has to be looked at next, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {

@@ -36,7 +36,7 @@ enum Heard {
     /// A step did not work.
     Failed { step: u32, errno: u32 },
     /// The program ended.
-    Exited { status: u32 },
+    Exited { status: u32, wall_us: [u32; 2] },
     /// Nothing that is said before the program runs.
     NonsenseAtFirst,
     /// Nothing that is said while it runs.
@@ -46,12 +46,12 @@ enum Heard {
 }
 
 /// The table of what may be said when. Each is said once: a second Started would begin the wall time again.
-const fn hear(phase: Phase, words: [u32; 4]) -> Heard {
+const fn hear(phase: Phase, words: [u32; 5]) -> Heard {
     match (phase, words) {
         (Phase::Setup, [STARTED, ..]) => Heard::Started,
-        (Phase::Setup, [FAILED, _, step, errno]) => Heard::Failed { step, errno },
+        (Phase::Setup, [FAILED, _, step, errno, _]) => Heard::Failed { step, errno },
         (Phase::Setup, _) => Heard::NonsenseAtFirst,
-        (Phase::Running { .. }, [EXITED, _, status, _]) => Heard::Exited { status },
+        (Phase::Running { .. }, [EXITED, _, status, low, high]) => Heard::Exited { status, wall_us: [low, high] },
         (Phase::Running { .. }, _) => Heard::NonsenseLater,
         (Phase::Leaving | Phase::Gone { .. }, _) => Heard::TooLate,
     }
@@ -99,7 +99,7 @@ impl Server {
 
     fn on_nonsense(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
         let Some(sandbox) = self.sandboxes.get(index) else { return Ok(()) };
-        let heard = hear(sandbox.phase, [0; 4]);
+        let heard = hear(sandbox.phase, [0; 5]);
         self.on_message(index, heard, now)
     }
 
@@ -107,6 +107,7 @@ impl Server {
         let trees_free = self.trees_free(index);
         let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
         let (id, process) = (sandbox.id, ProcessId::MAIN);
+        let mut wall_us = None;
         let (cause, reply) = match heard {
             Heard::Started => {
                 sandbox.started(now);
@@ -116,7 +117,11 @@ impl Server {
             Heard::Failed { step, errno } => {
                 (Cause::Setup, Some(Reply::Failed { sandbox: id, step: name_of(step).to_owned(), errno }))
             }
-            Heard::Exited { status } => (Cause::Program, Some(Reply::Exited { sandbox: id, process, status })),
+            Heard::Exited { status, wall_us: told } => {
+                let [low, high] = told.map(u64::from);
+                wall_us = Some(high << 32 | low);
+                (Cause::Program, Some(Reply::Exited { sandbox: id, process, status }))
+            }
             Heard::NonsenseAtFirst => {
                 let step = String::from("understand init");
                 (Cause::Setup, Some(Reply::Failed { sandbox: id, step, errno: 0 }))
@@ -125,6 +130,7 @@ impl Server {
             Heard::TooLate => return Ok(()),
         };
         sandbox.read_counters(now, trees_free);
+        sandbox.tell_wall_time(wall_us, now);
         sandbox.end_by(cause);
         sandbox.phase = Phase::Leaving;
         kill(sandbox);
@@ -220,8 +226,8 @@ fn kill(sandbox: &Sandbox) {
     }
 }
 
-fn words(message: &[u8; MESSAGE_BYTES]) -> [u32; 4] {
-    let mut words = [0; 4];
+fn words(message: &[u8; MESSAGE_BYTES]) -> [u32; 5] {
+    let mut words = [0; 5];
     for (word, bytes) in words.iter_mut().zip(message.chunks_exact(4)) {
         *word = bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
     }
@@ -250,13 +256,13 @@ mod test {
     fn init_says_each_thing_once_and_in_order() {
         let now = instant();
         let running = Phase::Running { since: now, look: now, memory_event: false };
-        assert_eq!(hear(Phase::Setup, [STARTED, 1, 0, 0]), Heard::Started);
-        assert_eq!(hear(Phase::Setup, [FAILED, 1, 7, 2]), Heard::Failed { step: 7, errno: 2 });
-        assert_eq!(hear(Phase::Setup, [EXITED, 1, 0, 0]), Heard::NonsenseAtFirst);
-        assert_eq!(hear(running, [EXITED, 1, 256, 0]), Heard::Exited { status: 256 });
-        assert_eq!(hear(running, [STARTED, 1, 0, 0]), Heard::NonsenseLater);
-        assert_eq!(hear(running, [FAILED, 1, 0, 0]), Heard::NonsenseLater);
-        assert_eq!(hear(Phase::Leaving, [EXITED, 1, 0, 0]), Heard::TooLate);
-        assert_eq!(hear(Phase::Gone { retry: now }, [STARTED, 1, 0, 0]), Heard::TooLate);
+        assert_eq!(hear(Phase::Setup, [STARTED, 1, 0, 0, 0]), Heard::Started);
+        assert_eq!(hear(Phase::Setup, [FAILED, 1, 7, 2, 0]), Heard::Failed { step: 7, errno: 2 });
+        assert_eq!(hear(Phase::Setup, [EXITED, 1, 0, 0, 0]), Heard::NonsenseAtFirst);
+        assert_eq!(hear(running, [EXITED, 1, 256, 0, 0]), Heard::Exited { status: 256, wall_us: [0, 0] });
+        assert_eq!(hear(running, [STARTED, 1, 0, 0, 0]), Heard::NonsenseLater);
+        assert_eq!(hear(running, [FAILED, 1, 0, 0, 0]), Heard::NonsenseLater);
+        assert_eq!(hear(Phase::Leaving, [EXITED, 1, 0, 0, 0]), Heard::TooLate);
+        assert_eq!(hear(Phase::Gone { retry: now }, [STARTED, 1, 0, 0, 0]), Heard::TooLate);
     }
 }
