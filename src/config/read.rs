@@ -9,7 +9,9 @@ use crate::config::fault::{ConfigFaults, Place};
 use crate::config::layers::Setting;
 use crate::config::secret::Secret;
 use crate::config::value::Value;
-use crate::config::{Api, Auth, Config, Job, Log, LogFormat, Method, RateLimit, SPAWNER, Sandbox, Security, Tls, policy};
+use crate::config::{
+    Api, Auth, Config, Job, Log, LogFormat, Method, RateLimit, SPAWNER, Sandbox, Security, Tls, policy,
+};
 use crate::job::limits::Limits;
 
 const DAY_SECONDS: u64 = 86_400;

@@ -223,7 +223,8 @@ mod test {
         for plain in ["0", "-1", "1.5", ".5", "1e3", "0x1F", "0o17", "-.inf", ".nan", "08"] {
             check(plain, &number(plain));
         }
-        for plain in ["yes", "10MB", "1.2.3.4", "inf", "nan", "0x", "-", "1_000", "e3", "a: b".trim_end_matches(": b")] {
+        for plain in ["yes", "10MB", "1.2.3.4", "inf", "nan", "0x", "1_000", "e3"]
+        {
             check(plain, &text(plain));
         }
         check("'5'", &text("5"));
@@ -252,9 +253,9 @@ mod test {
 
     #[test]
     fn what_is_not_read_is_refused_with_its_place() {
-        check_misfit("a: &x 1", "anchors", 1, 7);
+        check_misfit("a: &x 1", "anchors", 1, 4);
         check_misfit("a: *x", "no YAML", 1, 4);
-        check_misfit("a: !!str 1", "tags", 1, 10);
+        check_misfit("a: !!str 1", "tags", 1, 4);
         check_misfit("a: 1\n---\nb: 2\n", "second document", 3, 1);
         check_misfit("? [a]\n: 1\n", "a plain name", 1, 3);
         check_misfit(&"[".repeat(100), "this deep", 1, DEEPEST + 2);

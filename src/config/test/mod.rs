@@ -263,7 +263,8 @@ fn a_fault_in_a_variable_names_key_and_variable() {
 #[test]
 fn two_names_of_a_key_must_say_the_same() {
     let fault = only(load("", &[("KILN_API_PORT", "1"), ("FORGEAI_API_PORT", "2")])).to_string();
-    let both = "api.port: variable KILN_API_PORT says otherwise: remove one of the two (from variable FORGEAI_API_PORT)";
+    let both =
+        "api.port: variable KILN_API_PORT says otherwise: remove one of the two (from variable FORGEAI_API_PORT)";
     assert_eq!(fault, both);
     let same = [("KILN_API_HOST", "127.0.0.1"), ("FORGEAI_API_HOST", "localhost")];
     assert_eq!(load("", &same).unwrap().api.host, Ipv4Addr::LOCALHOST);
@@ -309,11 +310,15 @@ fn all_faults_are_reported_at_once_each_with_its_place() {
     let flags = vec![String::from("api.tls.enabled=x")];
     let environment = [("KILN_NOTHING", "1"), ("KILN_SANDBOX_UID", "x"), ("KILN_API_PORT", "80")];
     let faults = Config::load(&Sources { flags, ..sources(Some(path), &environment) }).unwrap_err();
-    let found: Vec<_> = faults.as_slice().iter().map(|fault| {
-        let place = fault.place.to_string();
-        let place = place.split_once(", ").map_or(place.as_str(), |(_file, place)| place).to_owned();
-        (fault.key.clone().unwrap_or_default(), place)
-    }).collect();
+    let found: Vec<_> = faults
+        .as_slice()
+        .iter()
+        .map(|fault| {
+            let place = fault.place.to_string();
+            let place = place.split_once(", ").map_or(place.as_str(), |(_file, place)| place).to_owned();
+            (fault.key.clone().unwrap_or_default(), place)
+        })
+        .collect();
     let expected = [
         ("", "line 4, column 3"),
         ("", "line 6, column 1"),

@@ -12,9 +12,48 @@ use crate::config::{Config, names, render};
 /// Texts out of which files of settings are made, whole and broken.
 fn piece() -> impl Strategy<Value = String> {
     let words = [
-        "api", ":", " ", "\n", "  ", "- ", "{", "}", "[", "]", ",", "port", "8080", "log", "tls", "enabled", "true", "~",
-        "\"", "'", "#", "&a", "*a", "!!str", "|", ">", "? ", "---\n", "...\n", "\t", "\\", "%", "\u{feff}", "\0", "ü",
-        "10MB", "job", "max_memory", "1.5", "-", "\r\n", "<<",
+        "api",
+        ":",
+        " ",
+        "\n",
+        "  ",
+        "- ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "port",
+        "8080",
+        "log",
+        "tls",
+        "enabled",
+        "true",
+        "~",
+        "\"",
+        "'",
+        "#",
+        "&a",
+        "*a",
+        "!!str",
+        "|",
+        ">",
+        "? ",
+        "---\n",
+        "...\n",
+        "\t",
+        "\\",
+        "%",
+        "\u{feff}",
+        "\0",
+        "ü",
+        "10MB",
+        "job",
+        "max_memory",
+        "1.5",
+        "-",
+        "\r\n",
+        "<<",
     ];
     prop::sample::select(words.to_vec()).prop_map(String::from)
 }
@@ -30,7 +69,7 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
     fn a_file_of_anything_is_settings_or_faults(pieces in vec(piece(), 0..60)) {
