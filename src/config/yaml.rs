@@ -223,8 +223,7 @@ mod test {
         for plain in ["0", "-1", "1.5", ".5", "1e3", "0x1F", "0o17", "-.inf", ".nan", "08"] {
             check(plain, &number(plain));
         }
-        for plain in ["yes", "10MB", "1.2.3.4", "inf", "nan", "0x", "1_000", "e3"]
-        {
+        for plain in ["yes", "10MB", "1.2.3.4", "inf", "nan", "0x", "1_000", "e3"] {
             check(plain, &text(plain));
         }
         check("'5'", &text("5"));
