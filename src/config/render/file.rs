@@ -16,6 +16,7 @@ const HEAD: &str = "Every setting of kiln with its default. A name that is not h
 pub fn default() -> String {
     let mut file = Lines { comments: Comments::Written, ..Lines::default() };
     file.comment(HEAD);
+    file.lines.push(String::new());
     for key in table::keys() {
         file.enter(key.path);
         file.comment(&note(key));

@@ -14,8 +14,8 @@ const HEAD: &[&str] = &[
      those below are faults. So are two variables of one key with different values. Variables that Kubernetes makes for \
      services are left alone. Every fault is reported at once, with the line, the variable or the flag that it comes \
      from. YAML has no anchors, aliases and tags here.",
-    "In a variable and after `--set` a list is separated by commas, and `null` or nothing means: not set. A secret cannot \
-     be given by `--set`.",
+    "In a variable and after `--set` a list is separated by commas; where null may stand, nothing means the same. A secret \
+     cannot be given by `--set`.",
     "`kiln config default` prints a file with all defaults, `kiln config check` says whether `kiln serve` would take the \
      settings, `kiln config show` prints the settings in force and where each comes from.",
 ];
