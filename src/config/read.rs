@@ -60,13 +60,13 @@ fn api(values: &mut Values) -> Option<Api> {
         port: u16::try_from(values.count("api.port")?).ok()?,
         tls: Tls {
             enabled: values.switch("api.tls.enabled")?,
-            cert_file: values.optional_path("api.tls.cert_file")?,
-            key_file: values.optional_path("api.tls.key_file")?,
+            cert_file: values.optional_path("api.tls.cert_file"),
+            key_file: values.optional_path("api.tls.key_file"),
         },
         auth: Auth {
             enabled: values.switch("api.auth.enabled")?,
             methods: methods(values)?,
-            jwt_secret: values.secret("api.auth.jwt_secret")?,
+            jwt_secret: values.secret("api.auth.jwt_secret"),
             allow_unauthenticated_remote: values.switch("api.auth.allow_unauthenticated_remote")?,
         },
         rate_limit: rate_limit(values)?,
@@ -131,8 +131,8 @@ fn job(values: &mut Values) -> Option<Job> {
 fn sandbox(values: &mut Values, executable: &Path) -> Option<Sandbox> {
     let beside = || executable.with_file_name(SPAWNER);
     Some(Sandbox {
-        spawner_path: values.optional_path("sandbox.spawner_path")?.unwrap_or_else(beside),
-        spawner_socket: values.optional_path("sandbox.spawner_socket")?,
+        spawner_path: values.optional_path("sandbox.spawner_path").unwrap_or_else(beside),
+        spawner_socket: values.optional_path("sandbox.spawner_socket"),
         user: values.text("sandbox.user")?,
         uid: values.count("sandbox.uid")?,
     })
@@ -176,12 +176,13 @@ impl Values {
         some_secret: Secret -> Secret;
     }
 
-    fn optional_path(&mut self, path: &'static str) -> Option<Option<PathBuf>> {
-        if self.is_nothing(path) { Some(None) } else { self.path(path).map(Some) }
+    /// A mismatch is noted, and no configuration comes of it.
+    fn optional_path(&mut self, path: &'static str) -> Option<PathBuf> {
+        if self.is_nothing(path) { None } else { self.path(path) }
     }
 
-    fn secret(&mut self, path: &'static str) -> Option<Option<Secret>> {
-        if self.is_nothing(path) { Some(None) } else { self.some_secret(path).map(Some) }
+    fn secret(&mut self, path: &'static str) -> Option<Secret> {
+        if self.is_nothing(path) { None } else { self.some_secret(path) }
     }
 
     fn is_nothing(&mut self, path: &str) -> bool {

@@ -81,8 +81,17 @@ impl<'a> Builder<'a> {
             match event {
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
                 Event::StreamEnd => break,
-                _second if root.is_some() => return Err(misfit("a second document is not read", span)),
-                first => root = Some(self.node(first, span, 0)?),
+                content @ (Event::Alias(_)
+                | Event::Scalar(..)
+                | Event::SequenceStart(..)
+                | Event::SequenceEnd
+                | Event::MappingStart(..)
+                | Event::MappingEnd) => {
+                    if root.is_some() {
+                        return Err(misfit("a second document is not read", span));
+                    }
+                    root = Some(self.node(content, span, 0)?);
+                }
             }
         }
         Ok(root.unwrap_or(Node { content: Content::Null, mark: Mark { line: 1, column: 1 } }))
@@ -136,11 +145,13 @@ impl<'a> Builder<'a> {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let (event, span) = self.next()?;
-            let name = match event {
-                Event::MappingEnd => return Ok(Content::Section(entries)),
-                Event::Scalar(text, _style, 0, None) => text.into_owned(),
-                _other => return Err(misfit("a plain name is expected before the colon", span)),
+            if event == Event::MappingEnd {
+                return Ok(Content::Section(entries));
+            }
+            let Event::Scalar(name, _style, 0, None) = event else {
+                return Err(misfit("a plain name is expected before the colon", span));
             };
+            let name = name.into_owned();
             let (event, value_span) = self.next()?;
             let node = self.node(event, value_span, depth + 1)?;
             if let Some(first) = entries.iter().find(|entry| entry.name == name) {

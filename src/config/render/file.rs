@@ -16,7 +16,7 @@ const HEAD: &str = "Every setting of kiln with its default. A name that is not h
 pub fn default() -> String {
     let mut file = Lines { comments: Comments::Written, ..Lines::default() };
     file.comment(HEAD);
-    file.lines.push(String::new());
+    file.written.push(String::new());
     for key in table::keys() {
         file.enter(key.path);
         file.comment(&note(key));
@@ -59,7 +59,7 @@ enum Comments {
 #[derive(Debug, Default)]
 struct Lines {
     comments: Comments,
-    lines: Vec<String>,
+    written: Vec<String>,
     open: Vec<&'static str>,
 }
 
@@ -71,7 +71,7 @@ impl Lines {
         for section in sections {
             if !self.open.contains(&section.path) {
                 if self.comments == Comments::Written {
-                    self.lines.push(String::new());
+                    self.written.push(String::new());
                     self.comment(section.describes);
                 }
                 self.member(section.path, "");
@@ -82,12 +82,12 @@ impl Lines {
 
     fn comment(&mut self, text: &str) {
         let indent = self.indent();
-        self.lines.extend(wrap(text, WIDTH - 2 - indent.len()).iter().map(|line| format!("{indent}# {line}")));
+        self.written.extend(wrap(text, WIDTH - 2 - indent.len()).iter().map(|line| format!("{indent}# {line}")));
     }
 
     fn member(&mut self, path: &str, value: &str) {
         let name = path.rsplit_once('.').map_or(path, |(_, name)| name);
-        self.lines.push(format!("{}{name}: {value}", self.indent()).trim_end().to_owned());
+        self.written.push(format!("{}{name}: {value}", self.indent()).trim_end().to_owned());
     }
 
     fn indent(&self) -> String {
@@ -95,7 +95,7 @@ impl Lines {
     }
 
     fn text(self) -> String {
-        self.lines.join("\n") + "\n"
+        self.written.join("\n") + "\n"
     }
 }
 
