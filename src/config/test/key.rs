@@ -41,10 +41,10 @@ fn wrong(kind: Kind) -> Vec<String> {
     match kind {
         Kind::Switch => more(&["1", "yes", "\"true\"", "[true]"]),
         Kind::Count { .. } | Kind::Mebibytes { .. } => {
-            more(&["\"1\"", "1.5", "-1", "1e3", "0x10", "007", "some", "[1]"])
+            more(&["\"1\"", "1.5", "-1", "1e3", "0x10", "007", "some", "[1]"]);
         }
         Kind::Seconds { .. } | Kind::Processors { .. } => {
-            more(&["\"1\"", "0", "-1", ".inf", ".nan", "1s", "1e99", "[1]"])
+            more(&["\"1\"", "0", "-1", ".inf", ".nan", "1s", "1e99", "[1]"]);
         }
         Kind::Bytes { .. } => more(&["0", "-1", "1.5MB", "10 apples", "0MB", "99999999999999999999", "[1]"]),
         Kind::Address => more(&["5", "example.org", "127.0.0.1:80", "300.0.0.1", "[127.0.0.1]"]),

@@ -100,10 +100,7 @@ proptest! {
     fn what_is_shown_loads_as_the_same(texts in vec(any_text(), table::keys().count()), set in vec(any::<bool>(), 64)) {
         let mut variables = Vec::new();
         for ((key, text), set) in table::keys().zip(texts).zip(set) {
-            let text = match key.kind {
-                Kind::Path(_) => format!("/{text}"),
-                _other => text,
-            };
+            let text = if matches!(key.kind, Kind::Path(_)) { format!("/{text}") } else { text };
             let name = names::variable(key);
             if set && load("", &[(&name, &text)]).is_ok() {
                 variables.push((name, text));
