@@ -144,10 +144,12 @@ fn every_key_refuses_wrong_types_and_what_is_out_of_range_in_the_file() {
 }
 
 #[test]
-fn every_key_refuses_what_is_out_of_range_in_a_variable_and_names_it() {
+fn every_key_refuses_wrong_types_and_what_is_out_of_range_in_a_variable_and_names_it() {
     for key in table::keys() {
+        let takes_any_text = matches!(key.kind, Kind::Text | Kind::Filter | Kind::Words | Kind::Secret);
+        let wrong_type = if takes_any_text { "a\u{fffd}" } else { "neither" };
         for name in names::variables(key) {
-            for text in out_of_range(key.kind) {
+            for text in out_of_range(key.kind).into_iter().chain([wrong_type.to_owned()]) {
                 let fault = only(load("", &[(&name, &text)]));
                 assert_eq!(fault.key.as_deref(), Some(key.path));
                 assert!(fault.to_string().ends_with(&format!("(from variable {name})")), "{fault}");
