@@ -24,7 +24,7 @@ use crate::job::state::status_of;
 use crate::job::termination::Termination;
 use crate::lang::Languages;
 use crate::launch::{Image, InputFile, Launcher, Program, SandboxLimits, SandboxRequest, Tree};
-use crate::output::{LogWriter, Mark, Phase, Policy};
+use crate::output::{LogError, LogWriter, Mark, Phase, Policy};
 use crate::store::StoreError;
 
 /// An end before the program ran.
@@ -121,9 +121,13 @@ impl SandboxWork {
         ended
     }
 
-    /// A short piece of file work: one folder, one file, two writes to the page cache.
+    /// A short piece of file work: one folder, one file, two writes to the page cache. The log is there already where
+    /// a daemon went away after it had made the log and before the record of the attempt was on the disk.
     fn open_log(&self, task: &Task) -> Result<LogWriter, Early> {
-        let log = LogWriter::create(&self.logs, task.log, Policy::EndAtLimit);
+        let log = match LogWriter::reopen(&self.logs, task.log) {
+            Err(LogError::Missing { .. }) => LogWriter::create(&self.logs, task.log, Policy::EndAtLimit),
+            other => other,
+        };
         let marked = log.and_then(|mut log| {
             let mark = Mark::Attempt { number: task.number };
             task.live.printed(log.append_mark(Phase::Run, mark, self.clock.now())?);
