@@ -35,6 +35,7 @@ port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 choose_port() {
   local candidate
   if [ -n "${PORT:-}" ]; then
+    [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] && [ "$PORT" -le 65535 ] || die "PORT=$PORT is no port: 1 to 65535"
     port_is_free "$PORT" || die "port $PORT is taken"
     echo "$PORT"
     return
@@ -113,18 +114,18 @@ stop_daemon() {
   done
 }
 
-# Everything of kiln that could outlive it: cgroups, mounts, processes.
-# (Another kiln that starts jobs meanwhile shows here too.)
+# What of this daemon could outlive it. All of it bears the name of its instance, so that another
+# kiln on this host does not count. A process of a job keeps its cgroup alive.
 traces() {
-  find /sys/fs/cgroup -type d -name '*kiln*' 2>/dev/null || true
-  grep -i kiln /proc/self/mountinfo || true
-  pgrep -a '^kiln' || true
+  find /sys/fs/cgroup -type d -name "kiln-$instance" 2>/dev/null || true
+  grep -F "$work" /proc/self/mountinfo || true
+  pgrep -af -- "--instance $instance" || true
 }
 
-# Traces that were not there before the start; the kernel needs a moment for some of them.
+# Fails if something is left; the kernel needs a moment for some of it.
 nothing_is_left() {
   local deadline=$((SECONDS + 5)) left
-  while left=$(comm -13 <(sort <<<"$before") <(traces | sort)) && [ -n "$left" ]; do
+  while left=$(traces) && [ -n "$left" ]; do
     if [ "$SECONDS" -ge "$deadline" ]; then
       printf 'demo: left behind:\n%s\n' "$left" >&2
       return 1
@@ -139,8 +140,13 @@ cleanup() {
   trap '' INT TERM HUP # the second Ctrl-C does not interrupt the cleaning
   [ -z "${child:-}" ] || kill "$child" 2>/dev/null || true
   stop_daemon || status=1
+  instance=$(as_root cat "$work/data/instance" 2>/dev/null) || true # none: it did not come so far
   as_root rm -rf --one-file-system "$work" || status=1
-  nothing_is_left || status=1
+  if [ -n "$instance" ]; then
+    nothing_is_left || status=1
+    # Its lock: the data directory, and with it the instance, is gone.
+    as_root rm -f "/run/kiln/instance-$instance.lock" || status=1
+  fi
   exit "$status"
 }
 
@@ -257,11 +263,11 @@ while True:
 packaging/deps.sh demo
 root_is_reachable ||
   die "kiln's spawner needs root; run this as root, or as a user who may use sudo"
+port=$(choose_port) # a PORT that cannot be had is said before the build
 say "Building (the first time takes some minutes)"
 cargo build --release --locked --bins
 binaries=$(cargo metadata --locked --no-deps --format-version 1 | jq -r .target_directory)/release
 
-before=$(traces)
 work=$(mktemp -d "${TMPDIR:-/tmp}/kiln-demo.XXXXXX")
 trap cleanup EXIT
 trap 'exit 130' INT

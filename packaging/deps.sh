@@ -4,7 +4,7 @@
 #   packaging/deps.sh make|build|demo|test      (each contains the one before)
 #
 # With every package there it needs no root and touches nothing. Downloaded packages are kept in
-# $KILN_CACHE/debs (default /var/cache/kiln), which may be deleted.
+# $BUILD_CACHE/debs (default /var/cache/kiln), which may be deleted.
 # Not here: the Rust toolchain, which has an installer of its own; its absence is reported.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -33,7 +33,7 @@ is_installed() {
 }
 
 install_missing() {
-  local debs=${KILN_CACHE:-/var/cache/kiln}/debs
+  local debs=${BUILD_CACHE:-/var/cache/kiln}/debs
   echo "deps: installing ${missing[*]}"
   as_root mkdir -p "$debs/partial"
   as_root apt-get -qq update || echo "deps: apt-get update failed; trying with the lists there are" >&2

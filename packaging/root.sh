@@ -4,7 +4,7 @@
 root_is_reachable() {
   [ "$(id -u)" = 0 ] && return 0
   command -v sudo >/dev/null || return 1
-  sudo -n true 2>/dev/null || [ -t 0 ]
+  sudo -n true 2>/dev/null || (: </dev/tty) 2>/dev/null # where sudo asks, whatever our input is
 }
 
 # Runs one command as root. sudo clears the environment: give variables by `as_root env NAME=…`.

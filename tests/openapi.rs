@@ -1,4 +1,4 @@
-//! The committed document is the one that is served. `KILN_UPDATE_SNAPSHOTS=1` writes it anew.
+//! The committed document is the one that is served. `UPDATE_SNAPSHOTS=1` writes it anew.
 
 #[cfg(test)]
 mod test {
@@ -32,11 +32,11 @@ mod test {
     #[expect(clippy::disallowed_methods, reason = "the test's own switch, and its snapshot")]
     fn the_committed_document_is_the_one_that_is_served() {
         let text = serde_json::to_string_pretty(&kiln::api::document()).unwrap() + "\n";
-        if std::env::var("KILN_UPDATE_SNAPSHOTS").is_ok_and(|value| value == "1") {
+        if std::env::var("UPDATE_SNAPSHOTS").is_ok_and(|value| value == "1") {
             fs::write(SNAPSHOT, &text).unwrap();
         }
         let committed = fs::read_to_string(SNAPSHOT).unwrap_or_default();
-        assert!(committed == text, "run with KILN_UPDATE_SNAPSHOTS=1 and look at the difference");
+        assert!(committed == text, "run with UPDATE_SNAPSHOTS=1 and look at the difference");
     }
 
     #[test]

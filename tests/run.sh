@@ -4,6 +4,9 @@
 #
 # The privileged tests and the VM run as root, or through sudo. Where neither is, they fail: a test
 # of the sandbox that was skipped would look like one that passed.
+#
+# No step has input, and each has a time limit, at which it fails and is ended with all that it
+# started (limited.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . packaging/root.sh
@@ -11,12 +14,30 @@ cd "$(dirname "$0")/.."
 failed=()
 summary=""
 
+# step NAME SECONDS COMMAND...: a command of ours is a function below.
 step() {
-  local name=$1 start=$SECONDS result=passed
-  shift
+  local name=$1 limit=$2 start=$SECONDS status=0 result=passed
+  shift 2
   printf '\n== %s\n' "$name"
-  "$@" || { result=FAILED; failed+=("$name"); }
+  [ "$(declare -F "$1")" != "$1" ] || set -- tests/run.sh only "$@"
+  # In the background, because a trap waits for a command in the foreground.
+  tests/limited.py "$limit" "$@" &
+  child=$!
+  wait "$child" || status=$?
+  child=""
+  case $status in
+    0) ;;
+    124) result="FAILED (more than $limit s)" ;;
+    *) result=FAILED ;;
+  esac
+  [ "$status" = 0 ] || failed+=("$name")
   summary+=$(printf '%6ss  %-6s  %s' "$((SECONDS - start))" "$result" "$name")$'\n'
+}
+
+stop() {
+  trap '' INT TERM HUP
+  [ -z "${child:-}" ] || { kill "$child" && wait "$child"; }
+  exit "$1"
 }
 
 # src/init is a program of its own, compiled by build.rs, which cargo fmt does not know.
@@ -53,14 +74,22 @@ privileged_tests() {
   cargo test --locked --test privileged
 }
 
-packaging/deps.sh test || exit 1
-step "format" check_format
-step "clippy" cargo clippy --locked --all-targets -- -D warnings
-step "unit, architecture, tidy, symbols and API tests" unprivileged_tests
-step "documentation tests" cargo test --locked --doc
-step "privileged tests" privileged_tests
-step "release build" cargo build --release --locked --bins
-step "VM tests" tests/vm/run.sh
+if [ "${1:-}" = only ]; then # called by `step`
+  shift
+  "$@"
+  exit
+fi
+
+trap 'stop 130' INT
+trap 'stop 143' TERM HUP
+packaging/deps.sh test </dev/null || exit 1
+step "format" 120 check_format
+step "clippy" 900 cargo clippy --locked --all-targets -- -D warnings
+step "unit, architecture, tidy, symbols and API tests" 900 unprivileged_tests
+step "documentation tests" 600 cargo test --locked --doc
+step "privileged tests" 900 privileged_tests
+step "release build" 900 cargo build --release --locked --bins
+step "VM tests" 1200 tests/vm/run.sh
 
 printf '\n%s' "$summary"
 if [ ${#failed[@]} -gt 0 ]; then

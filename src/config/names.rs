@@ -6,10 +6,6 @@ use crate::config::table::{self, Key};
 /// Variable that names the configuration file; it is not a key.
 pub const FILE_VARIABLE: &str = "KILN_CONFIG";
 
-/// Further variables of the project that are no keys: the cache of its own scripts, which may be in
-/// the environment of a daemon that they start.
-const NO_KEYS: [&str; 2] = [FILE_VARIABLE, "KILN_CACHE"];
-
 const OUR_PREFIX: &str = "KILN_";
 const ALIAS_PREFIX: &str = "FORGEAI_";
 
@@ -40,7 +36,7 @@ fn capitals(path: &str) -> String {
 /// Whether a variable is meant for kiln, so that one nobody knows is a fault.
 pub(super) fn is_ours(variable: &str, value: &str) -> bool {
     let ours = variable.starts_with(OUR_PREFIX) || variable.starts_with("FORGEAI_API_");
-    ours && !NO_KEYS.contains(&variable) && !is_service_link(variable, value)
+    ours && variable != FILE_VARIABLE && !is_service_link(variable, value)
 }
 
 /// Kubernetes gives every pod variables that are named after services: `KILN_SERVICE_HOST`,
@@ -120,7 +116,7 @@ mod test {
         assert!(is_ours("KILN_API_PROT", "1"));
         assert!(is_ours("FORGEAI_API_PROT", "1"));
         assert!(is_ours("KILN_PORT", "8080"));
-        for name in ["PATH", "KILN_CONFIG", "KILN_CACHE", "FORGEAI_API_SERVICE_HOST", "KILN_PORT_8080_TCP_ADDR"] {
+        for name in ["PATH", "KILN_CONFIG", "FORGEAI_API_SERVICE_HOST", "KILN_PORT_8080_TCP_ADDR"] {
             assert!(!is_ours(name, "1"), "{name}");
         }
         assert!(!is_ours("KILN_PORT", "tcp://10.0.0.7:80"));

@@ -182,6 +182,8 @@ async fn until_stopped(
     queue: &Queue,
 ) -> Result<(), DaemonError> {
     tokio::select! {
+        // Who ends a whole unit tells the spawner as well: that it is gone then is no fault.
+        biased;
         name = stop => {
             let load = queue.load();
             tracing::info!(signal = name, running = load.running, queued = load.queued, "stopping");

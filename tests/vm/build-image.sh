@@ -9,15 +9,15 @@
 # any folder below the cache may be deleted at any time.
 # Not here: how the guest is started (vmbed.py), what is tested in it (guest.sh).
 #
-#   KILN_CACHE                where images and downloaded packages are kept (/var/cache/kiln)
-#   KILN_VM_MIRROR            Debian mirror (default: what the host's apt sources say)
-#   KILN_VM_SECURITY_MIRROR   the same for the security suite
+#   BUILD_CACHE                where images and downloaded packages are kept (/var/cache/kiln)
+#   TEST_VM_MIRROR            Debian mirror (default: what the host's apt sources say)
+#   TEST_VM_SECURITY_MIRROR   the same for the security suite
 set -euo pipefail
 umask 022
 
 suite=${1:-bookworm}
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${KILN_CACHE:-/var/cache/kiln}/vm
+cache=${BUILD_CACHE:-/var/cache/kiln}/vm
 disk_size=3G
 
 packages=systemd,systemd-sysv,dbus,udev,kmod,busybox-static,python3,procps,strace,jq,curl
@@ -226,10 +226,10 @@ fi
 for tool in mmdebstrap mke2fs cpio xz; do
   command -v "$tool" >/dev/null || die "$tool is missing: run packaging/deps.sh test"
 done
-mirror=${KILN_VM_MIRROR:-$(mirror Debian)}
+mirror=${TEST_VM_MIRROR:-$(mirror Debian)}
 [ -n "$mirror" ] ||
-  die "no Debian mirror in the apt sources (apt-get update first), and no KILN_VM_MIRROR"
-security_mirror=${KILN_VM_SECURITY_MIRROR:-$(mirror Debian-Security)}
+  die "no Debian mirror in the apt sources (apt-get update first), and no TEST_VM_MIRROR"
+security_mirror=${TEST_VM_SECURITY_MIRROR:-$(mirror Debian-Security)}
 security_mirror=${security_mirror:-${mirror%/}-security}
 
 mkdir -p "$out" "$debs"

@@ -17,11 +17,13 @@ import subprocess
 import tempfile
 import time
 
-QEMU = os.environ.get("KILN_VM_QEMU", "qemu-system-x86_64")
+QEMU = os.environ.get("TEST_VM_QEMU", "qemu-system-x86_64")
 # Size of the /share and /out disks (sparse files). A saved state knows it.
-DISK_MB = int(os.environ.get("KILN_VM_SHARE_MB", "512"))
-BOOT_SECONDS = 300
+DISK_MB = int(os.environ.get("TEST_VM_SHARE_MB", "512"))
+BOOT_SECONDS = 180
 CONNECT_SECONDS = 30
+# For a command of the bed's own.
+MUST_SECONDS = 120
 # How much later than its own time limit a command may be silent.
 SILENCE_SECONDS = 60
 # q35, like a real server.
@@ -104,11 +106,12 @@ class Guest:
     def must(self, what, command):
         """Runs a command of the bed's own; its failure is the bed's."""
         with tempfile.TemporaryFile() as errors:
-            status, _ = self.run(command, err=errors)
+            status, timed_out = self.run(command, MUST_SECONDS, err=errors)
             if status:
                 errors.seek(0)
                 text = errors.read().decode(errors="replace").strip()
-                raise BedError(f"{what}: exit {status}: {text}")
+                what += f" took more than {MUST_SECONDS} s" if timed_out else f": exit {status}"
+                raise BedError(f"{what}: {text}")
 
     def save(self, path):
         """Stops the guest and writes its memory and devices to `path`."""
@@ -133,7 +136,7 @@ class Guest:
         pack = ["mkfs.erofs", "--quiet", image, share]
         subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
         if os.path.getsize(image) > DISK_MB << 20:
-            raise BedError(f"{share} needs more than KILN_VM_SHARE_MB={DISK_MB}")
+            raise BedError(f"{share} needs more than TEST_VM_SHARE_MB={DISK_MB}")
         # Always one size: a resumed guest finds the disk that it knew.
         os.truncate(image, DISK_MB << 20)
 

@@ -12,7 +12,7 @@ TEST_TIME_SCALE in its environment: its time limits are to be multiplied by it. 
 of resuming; --ssh keeps the guest until Ctrl-C and says how to get in.
 
 Exit status: that of CMD; 124 when it ran past SECONDS; 125 when the bed itself failed.
-Environment: KILN_CACHE (see build-image.sh), KILN_VM_QEMU (the binary), KILN_VM_SHARE_MB,
+Environment: BUILD_CACHE (see build-image.sh), TEST_VM_QEMU (the binary), TEST_VM_SHARE_MB,
 TEST_TIME_SCALE. No KVM, no network, no root (only the build of the image needs root).
 Not here: the guest itself (guest.py), what is run in it (guest.sh).
 """
@@ -34,14 +34,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TIME_SCALE = os.environ.get("TEST_TIME_SCALE", "10")
 # A share on the host can lie behind stale blocks of the resumed guest: they are flushed first.
 MOUNT = "blockdev --flushbufs /dev/vdb; modprobe erofs; mount -t erofs -o ro /dev/vdb /share"
+# The packages may have to be downloaded.
+IMAGE_SECONDS = 420
 EXIT_TIMED_OUT = 124
 EXIT_BED_FAILED = 125
 
 
 def build_image(suite):
-    build = subprocess.run([f"{HERE}/build-image.sh", suite], stdout=subprocess.PIPE, text=True)
+    build = [f"{HERE}/../limited.py", str(IMAGE_SECONDS), f"{HERE}/build-image.sh", suite]
+    build = subprocess.run(build, stdout=subprocess.PIPE, text=True)
     if build.returncode:
-        raise BedError("build-image.sh failed")
+        raise BedError(f"build-image.sh failed: exit {build.returncode}")
     return build.stdout.strip()
 
 

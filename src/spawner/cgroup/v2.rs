@@ -28,6 +28,9 @@ const MOUNT: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
 const DAEMON: &str = "daemon";
 
+/// How often the processes of the group are listed and moved. One that forks meanwhile shows in the next list.
+const LEAVE_TRIES: u32 = 20;
+
 /// Where this spawner makes its groups.
 #[derive(Debug)]
 pub(in crate::spawner) struct Base {
@@ -49,7 +52,8 @@ impl Base {
                 ));
             }
         }
-        if !delegated.as_os_str().is_empty() {
+        // The root of the hierarchy has no type, and may hold processes beside groups.
+        if folder.join("cgroup.type").exists() {
             leave(&folder)?;
         }
         enable(&folder)?;
@@ -90,17 +94,23 @@ fn leave(folder: &Path) -> io::Result<()> {
     let daemon = folder.join(DAEMON);
     let delegated = is_delegated(folder)?;
     let own = [getpid().to_string(), getppid().to_string()];
-    for pid in file::text(folder, "cgroup.procs")?.lines() {
-        if !delegated && !own.iter().any(|known| known == pid) {
-            let what = format_args!(
-                "holds process {pid}, which is not kiln's: start kiln in a group of its own, as by `systemd-run -p Delegate=yes`"
-            );
-            return Err(file::about(folder, "", what));
+    for _ in 0..LEAVE_TRIES {
+        let processes = file::text(folder, "cgroup.procs")?;
+        if processes.is_empty() {
+            return Ok(());
         }
-        file::make_folder(&daemon)?;
-        move_into(&daemon, pid)?;
+        for pid in processes.lines() {
+            if !delegated && !own.iter().any(|known| known == pid) {
+                let what = format_args!(
+                    "holds process {pid}, which is not kiln's: start kiln in a group of its own, as by `systemd-run -p Delegate=yes`"
+                );
+                return Err(file::about(folder, "", what));
+            }
+            file::make_folder(&daemon)?;
+            move_into(&daemon, pid)?;
+        }
     }
-    Ok(())
+    Err(file::about(folder, "", format_args!("still holds processes after {LEAVE_TRIES} tries to move them")))
 }
 
 /// `Delegate=yes` (systemd.resource-control(5)) is visible as `trusted.delegate` or `user.delegate`.
