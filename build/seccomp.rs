@@ -71,6 +71,7 @@ fn program(profile: &Path, out: &Path) -> Outcome<Vec<u8>> {
     let default = default_action(&profile)?;
     let rules = rules(&profile)?;
     require_one_meaning(&rules)?;
+    require_no_repetition(default, &rules)?;
     let layers = [(GO_ON, Layer::RefusedWithArguments), (GO_ON, Layer::Allowed), (default, Layer::Refused)];
     let mut parts = Vec::new();
     for (otherwise, layer) in layers {
@@ -142,11 +143,19 @@ fn default_action(profile: &LinuxSeccomp) -> Outcome<ScmpAction> {
     if profile.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
         return Err("flags belong to the loader, not to the program".into());
     }
-    let default = action(profile.default_action(), profile.default_errno_ret())?;
-    if default == ScmpAction::Allow {
-        return Err("a profile is a list of what is allowed: the default refuses".into());
+    action(profile.default_action(), profile.default_errno_ret())
+}
+
+/// A profile lists what is allowed and refuses the rest, or the other way round. A plain rule that says what the default
+/// says would be a mistake about which of both it is.
+fn require_no_repetition(default: ScmpAction, rules: &[Rule]) -> Outcome<()> {
+    match rules
+        .iter()
+        .find(|rule| rule.comparisons.is_empty() && default == ScmpAction::Allow && rule.action == default)
+    {
+        Some(rule) => Err(format!("{}: allowed, as is everything that no rule names", rule.name).into()),
+        None => Ok(()),
     }
-    Ok(default)
 }
 
 /// The kernel reads most integer arguments as 32 bits; a filter that compares 64 is passed by setting a high bit

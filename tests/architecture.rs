@@ -67,6 +67,7 @@ const ASYNC_FLOOR: u8 = 4;
 const EXTERNAL: &[(&str, &[&str])] = &[
     ("libc", &["sys"]),
     ("rustix", &["sys"]),
+    ("saphyr_parser", &["config"]),
     ("sled", &["store"]),
     ("async_nats", &["cluster"]),
     ("poem", &["api", "console", "daemon"]),

@@ -1,5 +1,5 @@
-//! The compiled profile of a job, asked call by call in children that load it: what is refused, how, and what remains.
-//! Needs no privilege. Not here: that the spawner loads it (the privileged tests).
+//! The compiled profile of a job, and the server's, asked call by call in children that load it: what is refused, how,
+//! and what remains. Needs no privilege. Not here: that the spawner loads it (the privileged tests).
 #![expect(unsafe_code, reason = "calls are made raw, as a hostile program makes them")]
 #![expect(clippy::tests_outside_test_module, reason = "the whole file is a test")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 /// As `build.rs` compiled it: 8 bytes for each instruction.
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/job.bpf"));
+const SERVER_PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/server.bpf"));
 const PROFILE: &str = include_str!("../seccomp-profiles/job.json");
 
 /// What became of a child that loaded the filter and made one call.
@@ -31,8 +32,8 @@ const NOT_LOADED: i32 = 255;
 
 type Arguments = [u64; 6];
 
-fn instructions() -> Vec<libc::sock_filter> {
-    let (whole, rest) = PROGRAM.as_chunks::<8>();
+fn instructions(program: &[u8]) -> Vec<libc::sock_filter> {
+    let (whole, rest) = program.as_chunks::<8>();
     assert!(rest.is_empty(), "half an instruction");
     let parsed = whole.iter().map(|[c0, c1, jt, jf, k0, k1, k2, k3]| libc::sock_filter {
         code: u16::from_ne_bytes([*c0, *c1]),
@@ -61,7 +62,11 @@ fn load(program: &libc::sock_fprog) -> bool {
 
 /// What `act` comes to in a child under the filter; `act` returns 0 or an errno, and allocates nothing.
 fn filtered(act: impl FnOnce() -> i32) -> Fate {
-    let mut instructions = instructions();
+    filtered_by(PROGRAM, act)
+}
+
+fn filtered_by(program: &[u8], act: impl FnOnce() -> i32) -> Fate {
+    let mut instructions = instructions(program);
     let length = u16::try_from(instructions.len()).expect("at most 4096 instructions");
     let program = libc::sock_fprog { len: length, filter: instructions.as_mut_ptr() };
     in_child(|| if load(&program) { act() } else { NOT_LOADED })
@@ -126,8 +131,27 @@ fn every_rule_says_why() {
 
 #[test]
 fn the_program_fits_the_kernel() {
-    let length = instructions().len();
+    let length = instructions(PROGRAM).len();
     assert!((100..=4096).contains(&length), "{length} instructions");
+}
+
+#[test]
+fn the_server_makes_no_namespace_mounts_nothing_and_starts_nothing() {
+    let fate = |number, first| filtered_by(SERVER_PROGRAM, || raw(number, [first, 0, 0, 0, 0, 0]));
+    let new_user = wide(libc::CLONE_NEWUSER);
+    for (number, first) in [
+        (libc::SYS_unshare, new_user),
+        (libc::SYS_clone, new_user | wide(libc::SIGCHLD)),
+        (libc::SYS_setns, 0),
+        (libc::SYS_mount, 0),
+        (libc::SYS_fsopen, 0),
+        (libc::SYS_execve, 0),
+        (libc::SYS_ptrace, 0),
+    ] {
+        assert_eq!(fate(number, first), REFUSED, "call {number}");
+    }
+    assert_eq!(fate(libc::SYS_clone3, 0), ABSENT);
+    assert_eq!(fate(libc::SYS_getpid, 0), Fate::Succeeded);
 }
 
 #[test]
@@ -434,7 +458,7 @@ fn a_child_can_be_forked_and_reaped() {
 
 /// Whether a program, with these arguments, runs to a good end under the filter.
 fn runs(program: &Path, arguments: &[&str]) -> bool {
-    let mut instructions = instructions();
+    let mut instructions = instructions(PROGRAM);
     let length = u16::try_from(instructions.len()).expect("at most 4096 instructions");
     #[expect(clippy::disallowed_methods, reason = "a test of what programs may do")]
     let mut command = Command::new(program);

@@ -1,26 +1,26 @@
 //! argv in, exit code out.
 //!
 //! [`main`] is the only place that reads the process's arguments and environment; everything
-//! below takes them as values. Not here: what the commands do, beyond telling how it ended.
+//! below takes them as values. One file for each group of commands.
+//! Not here: what the commands do, beyond telling how it ended.
+mod answer;
+mod completions;
+mod config;
 pub mod doctor;
 pub mod exit;
+mod serve;
+pub mod surroundings;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::base::fault::Faults;
+use crate::cli::answer::{printed, written};
+use crate::cli::completions::Shell;
+use crate::cli::config::ConfigCommand;
 use crate::cli::exit::Exit;
-use crate::config::Config;
-use crate::config::layers::Sources;
-use crate::daemon::DaemonError;
-use crate::lang::Languages;
-use crate::telemetry;
+use crate::cli::surroundings::{SettingArguments, Surroundings};
 
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, about = "Runs untrusted code in raw Linux isolation behind an HTTP API")]
@@ -35,144 +35,50 @@ struct Cli {
 enum Command {
     /// Serve the HTTP API
     #[command(visible_alias = "api")]
-    Serve(File),
+    Serve(SettingArguments),
     /// Check whether this host can run sandboxes, and say what to do where it cannot
-    Doctor(File),
+    Doctor(SettingArguments),
+    /// Show and check settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
     #[command(about = "Print the OpenAPI document")]
     Openapi,
-}
-
-#[derive(Debug, clap::Args)]
-struct File {
-    /// Configuration file [default: that of the variable `KILN_CONFIG`, else /etc/kiln/kiln.yaml if there]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-/// What surrounds the process.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// The environment; what is not UTF-8 in it holds U+FFFD, which no setting takes.
-    pub environment: BTreeMap<String, String>,
-    /// The running program.
-    pub executable: PathBuf,
+    /// Print a script that lets a shell complete this command line
+    Completions { shell: Shell },
 }
 
 /// Reads the arguments and the environment, and runs.
 pub fn main() -> ExitCode {
-    let lossy = |text: OsString| text.to_string_lossy().into_owned();
-    let environment = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value)));
-    let surroundings = Surroundings {
-        environment: environment.collect(),
-        executable: std::env::current_exe().unwrap_or_else(|_unknown| PathBuf::from("/proc/self/exe")),
-    };
-    run(std::env::args_os(), surroundings).into()
+    run(std::env::args_os(), Surroundings::of_this_process()).into()
 }
 
 /// Runs a command line.
 pub fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings) -> Exit {
-    match Cli::try_parse_from(args) {
-        Ok(Cli { command: Command::Serve(file) }) => serve(&sources(file, surroundings)),
-        Ok(Cli { command: Command::Doctor(file) }) => examine(&sources(file, surroundings)),
-        Ok(Cli { command: Command::Openapi }) => {
-            written(writeln!(io::stdout(), "{}", crate::api::document()), Exit::Ok)
-        }
+    let asked = match Cli::try_parse_from(args) {
+        Ok(Cli { command }) => command,
         Err(told) => {
             let exit = if told.use_stderr() { Exit::Usage } else { Exit::Ok };
-            written(told.print(), exit)
+            return written(told.print(), exit);
         }
-    }
-}
-
-fn sources(file: File, surroundings: Surroundings) -> Sources {
-    let Surroundings { environment, executable } = surroundings;
-    Sources { file: file.config, environment, executable }
-}
-
-fn serve(sources: &Sources) -> Exit {
-    let config = match Config::load(sources) {
-        Ok(config) => config,
-        Err(faults) => return refused(&faults),
     };
-    let refusals = config.refusals();
-    if !refusals.is_empty() {
-        return refused(&refusals);
+    match asked {
+        Command::Serve(arguments) => serve::serve(&arguments.sources(surroundings)),
+        Command::Doctor(arguments) => serve::examine(&arguments.sources(surroundings)),
+        Command::Config(command) => config::run(command, surroundings),
+        Command::Openapi => printed(&format!("{}\n", crate::api::document())),
+        Command::Completions { shell } => completions::run(shell, command()),
     }
-    // A spawner that is a unit of its own has the privileges, and answers for them.
-    if config.sandbox.spawner_socket.is_none()
-        && let Err(exit) = able(&config)
-    {
-        return exit;
-    }
-    if let Err(error) = telemetry::start(&config.log) {
-        return complain(&error, Exit::Configuration);
-    }
-    let warnings = config.warnings().to_vec();
-    ended(crate::daemon::run(config, &warnings))
 }
 
-/// The doctor's lines where this host cannot run sandboxes.
-fn able(config: &Config) -> Result<(), Exit> {
-    let checks = diagnose(config)?;
-    if doctor::healthy(&checks) {
-        return Ok(());
-    }
-    Err(written(doctor::print(&checks, &mut io::stderr()), Exit::Unavailable))
-}
-
-fn diagnose(config: &Config) -> Result<Vec<doctor::judge::Check>, Exit> {
-    let languages = Languages::embedded().map_err(|faults| complain(&faults, Exit::Internal))?;
-    Ok(doctor::judge::judge(&doctor::facts::gather(&config.sandbox.spawner_path, &languages)))
-}
-
-fn examine(sources: &Sources) -> Exit {
-    let config = match Config::load(sources) {
-        Ok(config) => config,
-        Err(faults) => return refused(&faults),
-    };
-    let checks = match diagnose(&config) {
-        Ok(checks) => checks,
-        Err(exit) => return exit,
-    };
-    let exit = if doctor::healthy(&checks) { Exit::Ok } else { Exit::Unavailable };
-    written(doctor::print(&checks, &mut io::stdout()), exit)
-}
-
-fn ended(result: Result<(), DaemonError>) -> Exit {
-    let Err(error) = result else { return Exit::Ok };
-    let exit = match &error {
-        DaemonError::Unavailable { .. } => Exit::Unavailable,
-        DaemonError::SpawnerLost => Exit::SpawnerLost,
-        DaemonError::Configuration { .. } => Exit::Configuration,
-        DaemonError::Internal { .. } => Exit::Internal,
-    };
-    complain(&error, exit)
-}
-
-/// One line a fault: all of them at once.
-fn refused(faults: &Faults) -> Exit {
-    let mut exit = Exit::Configuration;
-    for fault in faults.as_slice() {
-        exit = complain(&format!("{}: {}", fault.field, fault.message), exit);
-    }
-    exit
-}
-
-fn complain(what: &dyn Display, exit: Exit) -> Exit {
-    written(writeln!(io::stderr(), "kiln: {what}"), exit)
-}
-
-/// A reader that went away (`kiln doctor | head`) makes the answer no other; any other failure to
-/// write an answer that was well is one.
-fn written(result: io::Result<()>, exit: Exit) -> Exit {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && exit == Exit::Ok => Exit::Internal,
-        Ok(()) | Err(_) => exit,
-    }
+/// The definition of the command line.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 #[cfg(test)]
 mod test {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn code(args: &[&str], environment: &[(&str, &str)]) -> u8 {
@@ -182,10 +88,14 @@ mod test {
         run(args.iter().map(OsString::from), surroundings).number()
     }
 
+    const LOCAL: [(&str, &str); 2] = [("KILN_API_AUTH_ENABLED", "false"), ("KILN_API_HOST", "127.0.0.1")];
+
     #[test]
     fn usage_has_its_own_code_and_help_is_none() {
         assert_eq!(code(&["kiln", "bake"], &[]), 2);
         assert_eq!(code(&["kiln"], &[]), 2);
+        assert_eq!(code(&["kiln", "config"], &[]), 2);
+        assert_eq!(code(&["kiln", "completions", "elvish"], &[]), 2);
         assert_eq!(code(&["kiln", "--version"], &[]), 0);
         assert_eq!(code(&["kiln", "serve", "--help"], &[]), 0);
     }
@@ -195,34 +105,34 @@ mod test {
         assert_eq!(code(&["kiln", "serve"], &[("KILN_API_PORT", "x")]), 78);
         assert_eq!(code(&["kiln", "api"], &[]), 78);
         assert_eq!(code(&["kiln", "serve", "--config", "/nowhere/k.yaml"], &[]), 78);
+        assert_eq!(code(&["kiln", "serve", "--set", "api.port=x"], &[]), 78);
         let open = [("KILN_API_AUTH_ENABLED", "false"), ("KILN_API_HOST", "0.0.0.0")];
         assert_eq!(code(&["kiln", "serve"], &open), 78);
+        assert_eq!(code(&["kiln", "config", "check"], &open), 78);
+        assert_eq!(code(&["kiln", "config", "check", "--config", "/nowhere/k.yaml"], &LOCAL), 78);
+        assert_eq!(code(&["kiln", "config", "show"], &[("KILN_API_PORT", "x")]), 78);
+    }
+
+    #[test]
+    fn what_is_asked_for_and_well_ends_with_0() {
+        assert_eq!(code(&["kiln", "config", "check"], &LOCAL), 0);
+        assert_eq!(code(&["kiln", "config", "check", "--set", "api.auth.enabled=false"], &[]), 0);
+        assert_eq!(code(&["kiln", "config", "show"], &[]), 0);
+        assert_eq!(code(&["kiln", "config", "default"], &[]), 0);
+        assert_eq!(code(&["kiln", "config", "docs"], &[]), 0);
+        for shell in ["bash", "zsh", "fish"] {
+            assert_eq!(code(&["kiln", "completions", shell], &[]), 0);
+        }
     }
 
     #[test]
     fn a_host_without_a_spawner_ends_with_69() {
         assert_eq!(code(&["kiln", "doctor"], &[]), 69);
-        let local = [("KILN_API_AUTH_ENABLED", "false"), ("KILN_API_HOST", "127.0.0.1")];
-        assert_eq!(code(&["kiln", "serve"], &local), 69);
-    }
-
-    #[test]
-    fn how_the_daemon_ended_decides_the_code() {
-        assert_eq!(ended(Ok(())), Exit::Ok);
-        assert_eq!(ended(Err(DaemonError::SpawnerLost)).number(), 75);
-    }
-
-    #[test]
-    fn a_reader_that_went_away_changes_no_code() {
-        let gone = || Err(io::ErrorKind::BrokenPipe.into());
-        assert_eq!(written(gone(), Exit::Ok), Exit::Ok);
-        assert_eq!(written(Err(io::ErrorKind::StorageFull.into()), Exit::Ok), Exit::Internal);
-        assert_eq!(written(gone(), Exit::Unavailable), Exit::Unavailable);
+        assert_eq!(code(&["kiln", "serve"], &LOCAL), 69);
     }
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
-        use clap::CommandFactory as _;
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -1,32 +1,25 @@
 //! What a configuration means beyond its types: what must not be served, what is not in force.
-use crate::base::fault::Faults;
-use crate::config::layers::{self, Layers, Sources};
-use crate::config::{Config, Method, Warning, names};
+use crate::config::fault::{ConfigFaults, Place};
+use crate::config::layers::{self, Setting};
+use crate::config::table::{Force, Warned};
+use crate::config::{Config, Method, Warning};
 
 /// A shorter key of HS256 can be guessed (RFC 7518 section 3.2).
 const SHORTEST_JWT_SECRET: usize = 32;
 
-/// Settings without effect until they are built; warned of when somebody sets them.
-const NOT_IN_FORCE: [(&str, &str); 2] = [
-    ("api.job.retention_days", "ended jobs are kept: retention is not built yet"),
-    ("api.security.cors_origins", "no CORS header is sent: CORS is not built yet"),
-];
-
-pub(super) fn refusals(config: &Config) -> Faults {
-    let mut faults = Faults::default();
-    if config.api.tls.enabled {
-        let message = "TLS is not built yet: set KILN_API_TLS_ENABLED=false and encrypt in front";
-        faults.add("api.tls.enabled", message);
-    }
-    if config.api.auth.enabled {
-        let message = "identity is not built yet, so nobody could be asked who they are: set \
-                       KILN_API_AUTH_ENABLED=false on a loopback address (KILN_API_HOST=127.0.0.1)";
-        faults.add("api.auth.enabled", message);
+pub(super) fn refusals(config: &Config) -> ConfigFaults {
+    let mut faults = ConfigFaults::default();
+    for setting in &config.settings {
+        if let Force::Only { value, why } = setting.key.force
+            && !is(setting, value)
+        {
+            faults.add(setting.key.path, why, &setting.place);
+        }
     }
     let auth = &config.api.auth;
     if auth.enabled && auth.methods.contains(&Method::Jwt) && !has_strong_secret(config) {
         let message = format!("method jwt needs a secret of at least {SHORTEST_JWT_SECRET} bytes");
-        faults.add("api.auth.jwt_secret", message);
+        faults.add("api.auth.jwt_secret", message, &place(config, "api.auth.jwt_secret"));
     }
     if open_to_others(config) && !config.api.auth.allow_unauthenticated_remote {
         let message = format!(
@@ -34,9 +27,19 @@ pub(super) fn refusals(config: &Config) -> Faults {
              set api.auth.allow_unauthenticated_remote to true to let everybody run programs here",
             config.api.host
         );
-        faults.add("api.host", message);
+        faults.add("api.host", message, &place(config, "api.host"));
     }
     faults
+}
+
+/// Whether a setting has a value that is written in the table.
+fn is(setting: &Setting, value: &str) -> bool {
+    layers::typed(setting.key.kind, value).is_ok_and(|value| value == setting.value)
+}
+
+fn place(config: &Config, path: &str) -> Place {
+    let found = config.settings.iter().find(|setting| setting.key.path == path);
+    found.map_or(Place::Default, |setting| setting.place.clone())
 }
 
 fn open_to_others(config: &Config) -> bool {
@@ -48,22 +51,27 @@ fn has_strong_secret(config: &Config) -> bool {
     secret.is_some_and(|secret| secret.reveal().len() >= SHORTEST_JWT_SECRET)
 }
 
-pub(super) fn warnings(config: &Config, layers: &Layers) -> Vec<Warning> {
+pub(super) fn warnings(config: &Config) -> Vec<Warning> {
     let mut warnings = jwt_warnings(config);
     if open_to_others(config) && config.api.auth.allow_unauthenticated_remote {
         let message = "everybody who reaches this address is an administrator";
         warnings.push(warning("api.auth.allow_unauthenticated_remote", message));
     }
-    if config.api.rate_limit.enabled {
-        let message = "no rate limit is in force: rate limits are not built yet";
-        warnings.push(warning("api.rate_limit.enabled", message));
-    }
-    for (key, message) in NOT_IN_FORCE {
-        if layers::source_name(&layers.merged, key) != layers::DEFAULT_SOURCE {
-            warnings.push(warning(key, message));
+    for setting in &config.settings {
+        if let Force::NotYet { holds, warned } = setting.key.force
+            && is_due(setting, warned)
+        {
+            warnings.push(warning(setting.key.path, holds));
         }
     }
     warnings
+}
+
+fn is_due(setting: &Setting, warned: Warned) -> bool {
+    match warned {
+        Warned::WhenSet => setting.place != Place::Default,
+        Warned::Unless(value) => !is(setting, value),
+    }
 }
 
 fn jwt_warnings(config: &Config) -> Vec<Warning> {
@@ -72,23 +80,6 @@ fn jwt_warnings(config: &Config) -> Vec<Warning> {
     }
     let message = format!("HS256 is off: the secret has less than {SHORTEST_JWT_SECRET} bytes");
     vec![warning("api.auth.jwt_secret", &message)]
-}
-
-/// Keys that are set by two variables with different values.
-pub(super) fn overridden(sources: &Sources, layers: &Layers) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    for key in names::keys(&layers.defaults) {
-        let variables = names::variables(&key);
-        let given = |name: &&String| sources.environment.contains_key(*name);
-        let Some(winner) = variables.iter().rfind(given) else { continue };
-        for name in variables.iter().filter(given) {
-            if sources.environment.get(name) != sources.environment.get(winner) {
-                let message = format!("variable {name} has no effect: {winner} says otherwise");
-                warnings.push(warning(&key, &message));
-            }
-        }
-    }
-    warnings
 }
 
 fn warning(key: &str, message: &str) -> Warning {

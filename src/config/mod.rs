@@ -1,27 +1,38 @@
-//! Settings: defaults, then one YAML file, then the environment; typed, nothing missing.
+//! Settings: defaults, one YAML file, the environment, the command line; typed, nothing missing.
 //!
-//! Every fault is reported at once, with its key and the file or variable that it comes from.
-//! `defaults.yaml` is the list of all settings and their documentation. A configuration that
-//! loads may still be one that nobody should serve: [`Config::refusals`] says why.
+//! ```text
+//! table ─┬─> names ───> layers (text -> value, each with its place) ──> read ──> Config
+//!        ├─> default file, docs/CONFIG.md (render)                         └──> check: warnings, refusals
+//!        └─> kind: what is expected
+//! ```
+//!
+//! [`table`] is the only list of settings. Every fault is reported at once, with its key and the line,
+//! variable or flag that it comes from. A configuration that loads may still be one that nobody should
+//! serve: [`Config::refusals`] says why.
 //! Not here: the process's own environment and arguments (`cli` gathers them).
 mod check;
+pub mod fault;
+pub mod kind;
 pub mod layers;
 pub mod names;
 mod policy;
 mod read;
+pub mod render;
 pub mod secret;
+pub mod table;
 mod units;
+pub mod value;
+mod yaml;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::fault::Faults;
 use crate::base::size::ByteSize;
-use crate::config::layers::Sources;
-use crate::config::read::Reader;
+use crate::config::fault::ConfigFaults;
+use crate::config::layers::{Setting, Sources};
 use crate::config::secret::Secret;
-use crate::job::limits::{Limits, Policy};
+use crate::job::limits::Policy;
 
 /// Name of the spawner's program, which lies beside the server's.
 pub const SPAWNER: &str = "kiln-spawner";
@@ -37,6 +48,7 @@ pub struct Config {
     pub api: Api,
     /// The root side.
     pub sandbox: Sandbox,
+    settings: Vec<Setting>,
     warnings: Vec<Warning>,
 }
 
@@ -179,19 +191,25 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn load(sources: &Sources) -> Result<Self, Faults> {
-        let mut faults = Faults::default();
-        let layers = layers::merge(sources, &mut faults);
-        let mut reader = Reader::new(&layers, &mut faults);
-        let mut config = read(&mut reader, &sources.executable);
-        config.warnings = check::warnings(&config, &layers);
-        config.warnings.extend(check::overridden(sources, &layers));
-        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    pub fn load(sources: &Sources) -> Result<Self, ConfigFaults> {
+        let mut faults = ConfigFaults::default();
+        let settings = layers::gather(sources, &mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut config = read::config(settings, &sources.executable)?;
+        config.warnings = check::warnings(&config);
+        Ok(config)
     }
 
     /// Limits that a job gets and may ask for (contract rule 21).
     pub const fn policy(&self) -> Policy {
         self.api.job.policy
+    }
+
+    /// Every setting with its value and where that comes from, in the order of the table.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
     }
 
     /// Settings that have not the effect that one might think.
@@ -200,147 +218,13 @@ impl Config {
     }
 
     /// Why nothing may be served with these settings; empty when it may.
-    pub fn refusals(&self) -> Faults {
+    pub fn refusals(&self) -> ConfigFaults {
         check::refusals(self)
     }
 
     /// Where to listen.
     pub const fn listen(&self) -> SocketAddr {
         SocketAddr::new(self.api.host, self.api.port)
-    }
-}
-
-fn read(reader: &mut Reader<'_>, executable: &Path) -> Config {
-    Config {
-        data_dir: absolute_path(reader, "data_dir"),
-        log: Log { filter: reader.text("log"), format: log_format(reader) },
-        api: api(reader),
-        sandbox: sandbox(reader, executable),
-        warnings: Vec::new(),
-    }
-}
-
-fn absolute_path(reader: &mut Reader<'_>, key: &str) -> PathBuf {
-    let path = PathBuf::from(reader.text(key));
-    if !path.is_absolute() {
-        reader.refuse(key, "an absolute path is expected");
-    }
-    path
-}
-
-fn optional_path(reader: &mut Reader<'_>, key: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(reader.optional_text(key)?);
-    if !path.is_absolute() {
-        reader.refuse(key, "an absolute path is expected");
-    }
-    Some(path)
-}
-
-fn log_format(reader: &mut Reader<'_>) -> LogFormat {
-    match reader.text("log_format").as_str() {
-        "human" => LogFormat::Human,
-        "json" => LogFormat::Json,
-        other => {
-            reader.refuse("log_format", &format!("human or json is expected, not \"{other}\""));
-            LogFormat::Human
-        }
-    }
-}
-
-fn api(reader: &mut Reader<'_>) -> Api {
-    let host = reader.address("api.host");
-    let port = reader.count("api.port", 0, u32::from(u16::MAX));
-    Api {
-        host,
-        port: u16::try_from(port).unwrap_or(0),
-        tls: Tls {
-            enabled: reader.switch("api.tls.enabled"),
-            cert_file: optional_path(reader, "api.tls.cert_file"),
-            key_file: optional_path(reader, "api.tls.key_file"),
-        },
-        auth: Auth {
-            enabled: reader.switch("api.auth.enabled"),
-            methods: methods(reader),
-            jwt_secret: reader.secret("api.auth.jwt_secret"),
-            allow_unauthenticated_remote: reader.switch("api.auth.allow_unauthenticated_remote"),
-        },
-        rate_limit: rate_limit(reader),
-        job: job(reader),
-        security: Security {
-            cors_origins: reader.words("api.security.cors_origins"),
-            request_timeout: reader.seconds("api.security.request_timeout"),
-            max_request_size: reader.byte_size("api.security.max_request_size"),
-        },
-    }
-}
-
-fn methods(reader: &mut Reader<'_>) -> Vec<Method> {
-    const KEY: &str = "api.auth.method";
-    let mut methods = Vec::new();
-    for word in reader.words(KEY) {
-        let method = match word.as_str() {
-            "api_key" => Method::ApiKey,
-            "jwt" => Method::Jwt,
-            "oauth2" => Method::OAuth2,
-            "certificate" => Method::Certificate,
-            other => {
-                let known = "api_key, jwt, oauth2 and certificate";
-                reader.refuse(KEY, &format!("\"{other}\" is unknown; there are {known}"));
-                continue;
-            }
-        };
-        if !methods.contains(&method) {
-            methods.push(method);
-        }
-    }
-    methods
-}
-
-fn rate_limit(reader: &mut Reader<'_>) -> RateLimit {
-    let mut count = |key| reader.count(key, 1, u32::MAX);
-    let requests_per_hour = count("api.rate_limit.requests_per_hour");
-    let requests_per_minute = count("api.rate_limit.requests_per_minute");
-    let requests_per_ip_per_hour = count("api.rate_limit.requests_per_ip_per_hour");
-    let global_requests_per_minute = count("api.rate_limit.global_requests_per_minute");
-    RateLimit {
-        enabled: reader.switch("api.rate_limit.enabled"),
-        requests_per_hour,
-        requests_per_minute,
-        requests_per_ip_per_hour,
-        global_requests_per_minute,
-    }
-}
-
-fn job(reader: &mut Reader<'_>) -> Job {
-    let ceiling = Limits {
-        wall: reader.seconds("api.job.max_timeout"),
-        cpu_time: reader.seconds("api.job.max_cpu_time"),
-        milli_cpus: reader.milli_cpus("api.job.max_cpus"),
-        memory: reader.mebibytes("api.job.max_memory", policy::LEAST_MEMORY_MIB),
-        processes: reader.count("api.job.max_processes", 1, 1 << 22),
-        open_files: reader.count("api.job.max_open_files", 16, 1 << 20),
-        file_size: reader.mebibytes("api.job.max_file_size", 1),
-        disk: reader.mebibytes("api.job.max_disk", 1),
-        output: reader.mebibytes("api.job.max_output", 1),
-        compile_wall: reader.seconds("api.job.max_compile_timeout"),
-        compile_memory: reader.mebibytes("api.job.max_compile_memory", policy::LEAST_MEMORY_MIB),
-    };
-    let days = reader.count("api.job.retention_days", 1, 36_500);
-    Job {
-        max_concurrent: reader.count("api.job.max_concurrent", 1, 500),
-        max_queued: reader.count("api.job.max_queued", 1, 1_000_000),
-        retention: Duration::from_secs(u64::from(days) * 86_400),
-        policy: policy::under(ceiling),
-    }
-}
-
-fn sandbox(reader: &mut Reader<'_>, executable: &Path) -> Sandbox {
-    let beside = || executable.with_file_name(SPAWNER);
-    Sandbox {
-        spawner_path: optional_path(reader, "sandbox.spawner_path").unwrap_or_else(beside),
-        spawner_socket: optional_path(reader, "sandbox.spawner_socket"),
-        user: reader.text("sandbox.user"),
-        uid: reader.count("sandbox.uid", 1, u32::MAX - 2),
     }
 }
 

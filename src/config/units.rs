@@ -21,6 +21,15 @@ pub(super) fn byte_size(text: &str) -> Option<ByteSize> {
     number.parse::<u64>().ok()?.checked_mul(factor).map(ByteSize)
 }
 
+/// The largest unit that shows the number exactly, as [`byte_size`] reads it.
+pub(super) fn shown(size: ByteSize) -> String {
+    const UNITS: [(u64, &str); 6] =
+        [(1 << 30, "GiB"), (1_000_000_000, "GB"), (1 << 20, "MiB"), (1_000_000, "MB"), (1 << 10, "KiB"), (1_000, "kB")];
+    let bytes = size.bytes();
+    let fits = |(factor, _): &&(u64, &str)| bytes >= *factor && bytes.is_multiple_of(*factor);
+    UNITS.iter().find(fits).map_or_else(|| bytes.to_string(), |(factor, unit)| format!("{}{unit}", bytes / factor))
+}
+
 #[cfg(test)]
 mod test {
     use super::*;
@@ -48,5 +57,15 @@ mod test {
         check("10M", None);
         check("99999999999999999999", None);
         check("18446744073709551615GB", None);
+    }
+
+    #[test]
+    fn what_is_shown_reads_as_the_same() {
+        for size in [1, 17, 1000, 1024, 10_000_000, 10 << 20, 1 << 30, 1_000_000_001, u64::MAX] {
+            assert_eq!(byte_size(&shown(ByteSize(size))), Some(ByteSize(size)));
+        }
+        assert_eq!(shown(ByteSize(10_000_000)), "10MB");
+        assert_eq!(shown(ByteSize(64 << 10)), "64KiB");
+        assert_eq!(shown(ByteSize(17)), "17");
     }
 }

@@ -7,6 +7,11 @@ use caps::CapSet;
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
 
+use crate::sys::seccomp;
+
+/// What the server can never do again (`seccomp-profiles/server.json`).
+static SERVER_FILTER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/server.bpf"));
+
 /// Who the server runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceUser {
@@ -77,5 +82,8 @@ pub fn become_for_ever(user: ServiceUser) -> io::Result<()> {
             return Err(io::Error::other("a capability is left although all were dropped"));
         }
     }
-    if geteuid().is_root() { Err(io::Error::other("still root")) } else { Ok(()) }
+    if geteuid().is_root() {
+        return Err(io::Error::other("still root"));
+    }
+    seccomp::Program::from_bytes(SERVER_FILTER).load()
 }

@@ -171,6 +171,15 @@ pub(crate) fn wait() -> Result<(i32, i32), Errno> {
     Ok((pid as i32, status))
 }
 
+/// Microseconds of the clock that never jumps (clock_gettime(2)).
+pub(crate) fn monotonic_us() -> Result<u64, Errno> {
+    const CLOCK_MONOTONIC: usize = 1;
+    let mut time = [0_u64; 2];
+    call(228, [CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0, 0, 0, 0])?;
+    let [seconds, nanoseconds] = time;
+    Ok(seconds.wrapping_mul(1_000_000).wrapping_add(nanoseconds / 1000))
+}
+
 /// SIGKILL to every process of this pid namespace but init. ESRCH means there is none left.
 pub(crate) fn kill_all_others() {
     unanswered(call(62, [usize::MAX, 9, 0, 0, 0, 0]));

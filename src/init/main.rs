@@ -37,14 +37,23 @@ pub(crate) struct Failure {
 extern "C" fn start() -> ! {
     let (process, outcome) = serve();
     match outcome {
-        Ok(status) => tell([EXITED, process, status.cast_unsigned(), 0, 0, 0, 0, 0]),
+        Ok(Ended { status, wall_us }) => {
+            let (low, high) = (wall_us as u32, (wall_us >> 32) as u32);
+            tell([EXITED, process, status.cast_unsigned(), low, high, 0, 0, 0]);
+        }
         Err(failure) => tell([FAILED, process, failure.step, failure.errno.0.cast_unsigned(), 0, 0, 0, 0]),
     }
     wait_for_the_spawner()
 }
 
-/// Runs one program. Gives its process number and wait status.
-fn serve() -> (u32, Result<i32, Failure>) {
+/// How the program ended.
+struct Ended {
+    status: i32,
+    wall_us: u64,
+}
+
+/// Runs one program. Gives its process number and how it ended.
+fn serve() -> (u32, Result<Ended, Failure>) {
     if let Err(errno) = guard() {
         return (0, Err(Failure { step: step::GUARD, errno }));
     }
@@ -80,12 +89,13 @@ fn receive() -> Result<Order, Errno> {
     Ok(Order { process, program, files, stdio: [stdin, stdout, stderr] })
 }
 
-fn run(order: &Order) -> Result<i32, Failure> {
+fn run(order: &Order) -> Result<Ended, Failure> {
     let at = |step| move |errno| Failure { step, errno };
     let program = program::read(order.program).map_err(at(step::READ_PROGRAM))?;
     kernel::change_directory(program.directory).map_err(at(step::ENTER_DIRECTORY))?;
     program::write_files(order.files).map_err(at(step::WRITE_FILES))?;
     let [report, tell_errno] = kernel::pipe().map_err(at(step::FORK))?;
+    let begin = kernel::monotonic_us().map_err(at(step::FORK))?;
     let child = match kernel::fork().map_err(at(step::FORK))? {
         0 => become_the_program(order, &program, tell_errno),
         child => child,
@@ -101,7 +111,7 @@ fn run(order: &Order) -> Result<i32, Failure> {
     }
     kernel::close(report);
     tell([STARTED, order.process, 0, 0, 0, 0, 0, 0]);
-    Ok(reap(child))
+    Ok(reap(child, begin))
 }
 
 /// In the child: three descriptors, a session of its own, default signals, exec.
@@ -112,12 +122,13 @@ fn become_the_program(order: &Order, program: &program::Program, tell_errno: Fd)
 }
 
 /// Waits for `main`, then ends and reaps all others. kill(2): -1 is everything in this pid namespace but init.
-fn reap(main: i32) -> i32 {
-    let mut result = 0;
+fn reap(main: i32, begin: u64) -> Ended {
+    let mut result = Ended { status: 0, wall_us: 0 };
     loop {
         let Ok((pid, status)) = kernel::wait() else { return result };
         if pid == main {
-            result = status;
+            let end = kernel::monotonic_us().unwrap_or(begin);
+            result = Ended { status, wall_us: end.wrapping_sub(begin) };
             break;
         }
     }

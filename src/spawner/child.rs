@@ -176,20 +176,28 @@ const MASKED_FILES: &[&CStr] = &[
     c"proc/ioports",
     c"proc/softirqs",
     c"proc/zoneinfo",
+    c"proc/buddyinfo",
+    c"proc/consoles",
+    c"proc/locks",
+    c"proc/sys/kernel/random/boot_id",
 ];
-const MASKED_FOLDERS: &[&CStr] =
-    &[c"proc/acpi", c"proc/asound", c"proc/scsi", c"proc/driver", c"proc/pressure", c"proc/tty"];
-const READ_ONLY: &[&CStr] = &[c"proc/bus", c"proc/fs", c"proc/irq", c"proc/sys", c"proc/sysrq-trigger"];
+const MASKED_FOLDERS: &[&CStr] = &[
+    c"proc/acpi",
+    c"proc/asound",
+    c"proc/bus",
+    c"proc/driver",
+    c"proc/fs",
+    c"proc/irq",
+    c"proc/pressure",
+    c"proc/scsi",
+    c"proc/tty",
+];
+const READ_ONLY: &[&CStr] = &[c"proc/sys", c"proc/sysrq-trigger"];
 
+/// What becomes read-only comes first: a copy of it would not have what hides parts of it.
 fn mask_proc(cell: &Cell<'_>) -> io::Result<()> {
     let root = cell.root.as_fd();
     let masks = File::open(cell.stage.join("masks"))?;
-    for path in MASKED_FILES {
-        put_over(&mount::copy(masks.as_fd(), c"file", Depth::One)?, root, path)?;
-    }
-    for path in MASKED_FOLDERS {
-        put_over(&mount::copy(masks.as_fd(), c"folder", Depth::One)?, root, path)?;
-    }
     for path in READ_ONLY {
         match mount::copy(root, path, Depth::One) {
             Ok(copy) => {
@@ -199,6 +207,12 @@ fn mask_proc(cell: &Cell<'_>) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
+    }
+    for path in MASKED_FILES {
+        put_over(&mount::copy(masks.as_fd(), c"file", Depth::One)?, root, path)?;
+    }
+    for path in MASKED_FOLDERS {
+        put_over(&mount::copy(masks.as_fd(), c"folder", Depth::One)?, root, path)?;
     }
     Ok(())
 }

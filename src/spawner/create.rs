@@ -4,12 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use nix::sched::CloneFlags;
-use nix::sys::stat::{SFlag, fstat};
-use nix::unistd::{Gid, Uid, fchown};
 
 use super::Host;
 use super::child::{self, Cell};
-use super::identity::{self, Block, Lease};
+use super::descriptors;
+use super::identity::{self, Lease};
 use super::sandbox::{Phase, Sandbox};
 use super::tree::{self, Size, Tree};
 use crate::base::id::{ProcessId, TreeId};
@@ -19,13 +18,9 @@ use crate::plan::mount::{MountAccess, MountSource};
 use crate::plan::protocol::{EXEC, FAILED, MESSAGE_BYTES};
 use crate::sys::mount::Attributes;
 use crate::sys::process::{self, Clone};
-use crate::sys::{memfd, socket};
+use crate::sys::socket;
 use crate::wire::reply::Counters;
 use crate::wire::request::{START_DESCRIPTORS, Start};
-
-/// Longest program memfd and files memfd.
-const PROGRAM_BYTES: u64 = 4 << 20;
-const FILES_BYTES: u64 = 256 << 20;
 
 /// Why a sandbox was not made.
 #[derive(Debug)]
@@ -46,7 +41,7 @@ pub(super) fn create(
     host: &Host,
     trees: &[(TreeId, Tree)],
     start: &Start,
-    descriptors: Vec<OwnedFd>,
+    given: Vec<OwnedFd>,
     now: Instant,
 ) -> Result<Sandbox, CreateError> {
     let at = |name: &'static str| move |source: io::Error| CreateError::Step { name, source };
@@ -55,9 +50,9 @@ pub(super) fn create(
     let lease = lease_of(host, &mounted)?;
     let block = lease.block();
     let given: [OwnedFd; START_DESCRIPTORS] =
-        descriptors.try_into().map_err(|_count| refused("descriptors beside Start other than five"))?;
-    check_descriptors(&given)?;
-    hand_over(&given, block).map_err(at("give the descriptors to the job's user"))?;
+        given.try_into().map_err(|_count| refused("descriptors beside Start other than five"))?;
+    descriptors::check(&given).map_err(CreateError::Refused)?;
+    descriptors::hand_over(&given, block).map_err(at("give the descriptors to the job's user"))?;
 
     let user_namespace = identity::user_namespace(&host.single, block).map_err(at("make the user namespace"))?;
     let limits = &start.plan.limits;
@@ -68,21 +63,23 @@ pub(super) fn create(
     socket::send(channel.as_fd(), &order(), &borrowed).map_err(at("send the order to init"))?;
     let group = host.layout.create(start.sandbox, limits).map_err(at("make the cgroup"))?;
 
-    let cell = Cell {
-        join: group.join_files(),
-        stage: &host.stage,
-        root: host.template.root().map_err(at("copy the root"))?,
-        device: host.template.device().map_err(at("copy /dev"))?,
-        temporary: temporary.as_fd(),
-        trees: copies(&mounted).map_err(at("copy the trees"))?,
-        user_namespace: user_namespace.as_fd(),
-        limits,
-        filter: &host.filter,
-        init: host.init.as_fd(),
-        channel: far.as_fd(),
-    };
-    let pidfd = spawn(host, &group, &cell).map_err(at("clone")).inspect_err(|_fault| host.note_left(group.remove()))?;
-    drop(cell);
+    let pidfd = (|| {
+        let cell = Cell {
+            join: group.join_files(),
+            stage: &host.stage,
+            root: host.template.root().map_err(at("copy the root"))?,
+            device: host.template.device().map_err(at("copy /dev"))?,
+            temporary: temporary.as_fd(),
+            trees: copies(&mounted).map_err(at("copy the trees"))?,
+            user_namespace: user_namespace.as_fd(),
+            limits,
+            filter: &host.filter,
+            init: host.init.as_fd(),
+            channel: far.as_fd(),
+        };
+        spawn(host, &group, &cell).map_err(at("clone"))
+    })()
+    .inspect_err(|_fault| host.note_left(group.remove()))?;
     Ok(Sandbox {
         id: start.sandbox,
         label: start.label,
@@ -140,44 +137,6 @@ pub(super) fn no_block() -> CreateError {
 
 fn refused(what: &str) -> CreateError {
     CreateError::Refused(Refusal { what: what.to_owned(), asked: 0, ceiling: 0 })
-}
-
-/// Sealed memfds for what init reads; pipes, sealed memfds or /dev/null-like devices for the program. Never a
-/// directory, a socket or a file of the host (runc CVE-2024-21626).
-fn check_descriptors([program, files, stdio @ ..]: &[OwnedFd; START_DESCRIPTORS]) -> Result<(), CreateError> {
-    for (file, most, what) in [(program, PROGRAM_BYTES, "program"), (files, FILES_BYTES, "input files")] {
-        if !memfd::is_sealed(file.as_fd()) {
-            return Err(refused("a memfd that is not sealed"));
-        }
-        let length =
-            memfd::length(file.as_fd()).map_err(|source| CreateError::Step { name: "measure a memfd", source })?;
-        if length > most {
-            return Err(CreateError::Refused(Refusal {
-                what: format!("{what} (bytes)"),
-                asked: length,
-                ceiling: most,
-            }));
-        }
-    }
-    for file in stdio {
-        let stat =
-            fstat(file).map_err(|errno| CreateError::Step { name: "look at a descriptor", source: errno.into() })?;
-        let pipe = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFIFO;
-        if !pipe && !memfd::is_sealed(file.as_fd()) {
-            return Err(refused("a descriptor that is neither a pipe nor a sealed memfd"));
-        }
-    }
-    Ok(())
-}
-
-/// So that a program can open /dev/stdin and its like again.
-fn hand_over(given: &[OwnedFd; START_DESCRIPTORS], block: Block) -> io::Result<()> {
-    let [_program, _files, stdio @ ..] = given;
-    let owner = block.job_user();
-    for file in stdio {
-        fchown(file, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?;
-    }
-    Ok(())
 }
 
 fn order() -> [u8; MESSAGE_BYTES] {

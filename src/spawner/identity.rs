@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sched::CloneFlags;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
@@ -93,9 +94,18 @@ impl Blocks {
     }
 }
 
-/// Opens and locks a file that is never removed: a lock on a removed file would hold nothing.
+/// Opens and locks a file that is never removed: a lock on a removed file would hold nothing. Whoever may read a file may
+/// lock it (flock(2)), so that nobody else may; and what somebody else put there is neither followed nor waited for.
 pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags.bits());
+    let file = file.open(path).map_err(named)?;
+    if !file.metadata()?.is_file() {
+        return Err(named(io::Error::other("is no regular file")));
+    }
+    file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(named)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_file, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
@@ -156,6 +166,27 @@ mod test {
         assert_eq!(starts.len(), leases.len());
         assert!(starts.iter().zip(starts.iter().skip(1)).all(|(one, next)| next - one >= BLOCK));
         assert!(starts.iter().all(|start| (FIRST..=0x8000_0000 - BLOCK).contains(start)));
+    }
+
+    #[test]
+    fn a_lock_is_a_file_that_nobody_else_can_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = try_lock(&path).unwrap().unwrap();
+        assert_eq!(lock.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(try_lock(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_somebody_else_put_in_place_of_a_lock_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, fifo, target) =
+            (folder.path().join("link"), folder.path().join("fifo"), folder.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+        assert!(try_lock(&link).is_err());
+        assert!(!target.exists());
+        assert!(try_lock(&fifo).is_err());
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod cgroup;
 mod child;
 mod connection;
 mod create;
+mod descriptors;
+mod disposal;
 mod identity;
 mod image;
 pub mod options;
@@ -28,6 +30,7 @@ struct Host {
     single: SingleThreaded,
     layout: cgroup::Layout,
     blocks: identity::Blocks,
+    disposal: disposal::Disposal,
     template: image::Template,
     /// A directory whose mounts only this process and its children see.
     stage: PathBuf,

@@ -4,17 +4,20 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use caps::{CapSet, Capability};
 use nix::libc::CLONE_NEWTIME;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::geteuid;
+use nix::unistd::{Uid, geteuid};
 
 use super::Host;
 use super::cgroup::Layout;
+use super::disposal::Disposal;
 use super::identity::{self, Blocks};
 use super::image::{Template, make_folder};
 use super::options::Options;
@@ -62,6 +65,7 @@ pub(super) fn prepare(options: Options) -> io::Result<Host> {
         return Err(io::Error::other("kiln-spawner must be started as root"));
     }
     let single = SingleThreaded::prove()?;
+    raise_open_files().map_err(say("raise the limit of open files"))?;
     make_run_folder().map_err(say("make /run/kiln"))?;
     let instance = lock_instance(options.instance)?;
     let blocks = Blocks::reserve(Path::new(RUN), options.instance).map_err(say("reserve user ids"))?;
@@ -75,16 +79,41 @@ pub(super) fn prepare(options: Options) -> io::Result<Host> {
     keep_few_capabilities().map_err(say("drop capabilities"))?;
     let filter = seccomp::Program::from_bytes(JOB_FILTER);
     let stage = stage.to_path_buf();
-    Ok(Host { single, layout, blocks, template, stage, filter, init, _instance: instance })
+    let disposal = Disposal::default();
+    Ok(Host { single, layout, blocks, disposal, template, stage, filter, init, _instance: instance })
 }
 
+/// Root creates and locks files here, so that nobody else may put anything there.
 fn make_run_folder() -> io::Result<()> {
-    for folder in [RUN, STAGE] {
-        if !Path::new(folder).is_dir() {
-            make_folder(Path::new(folder))?;
+    for folder in [RUN, STAGE].map(Path::new) {
+        match make_folder(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_owner(folder, Uid::from_raw(0))?,
+            other => other?,
         }
     }
     Ok(())
+}
+
+/// Whether it is a directory, not a link to one, that only `owner` may write to.
+fn check_owner(folder: &Path, owner: Uid) -> io::Result<()> {
+    let found = fs::symlink_metadata(folder)?;
+    if found.is_dir() && found.uid() == owner.as_raw() && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    let what = "must be a directory that belongs to root and that nobody else may write to: remove it";
+    Err(io::Error::other(format!("{} {what}", folder.display())))
+}
+
+/// What the sandboxes hold open at most, each a dozen on cgroup v1, and some for the spawner itself.
+const OPEN_FILES: u64 = 16 * 512 + 1024;
+
+/// Running out would fail sandboxes half-way. To raise a hard limit needs a capability that some hosts withhold
+/// (getrlimit(2)).
+fn raise_open_files() -> io::Result<()> {
+    let (_soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, hard.max(OPEN_FILES)).map_err(|errno| {
+        io::Error::other(format!("from {hard} to {OPEN_FILES}: {errno}; set LimitNOFILE={OPEN_FILES} or `ulimit -n`"))
+    })
 }
 
 /// Waits for an earlier spawner of this instance, which ends by itself when its server is gone.
@@ -132,4 +161,27 @@ fn keep_few_capabilities() -> io::Result<()> {
     caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
     caps::set(None, CapSet::Effective, &kept).map_err(io::Error::other)?;
     caps::set(None, CapSet::Permitted, &kept).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod test {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_may_change_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("run");
+        make_folder(&place).unwrap();
+        let owner = geteuid();
+        assert!(check_owner(&place, owner).is_ok());
+        assert!(check_owner(&place, Uid::from_raw(owner.as_raw() + 1)).is_err());
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o775)).unwrap();
+        assert!(check_owner(&place, owner).is_err());
+        let link = folder.path().join("link");
+        make_folder(&folder.path().join("other")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("other"), &link).unwrap();
+        assert!(check_owner(&link, owner).is_err());
+    }
 }

@@ -101,6 +101,14 @@ impl Sandbox {
         }
     }
 
+    /// Init measures the program's wall time more closely than the loop, which may be late to hear of its
+    /// start. It cannot be longer than the sandbox is there.
+    pub(super) fn tell_wall_time(&mut self, told: Option<u64>, now: Instant) {
+        if let Some(told) = told {
+            self.counters.wall_us = Some(told.min(micros(now.duration_since(self.requested))));
+        }
+    }
+
     /// When this sandbox has to be looked at next, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {
@@ -125,10 +133,14 @@ impl Sandbox {
                 if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > 0) {
                     return Some(Cause::Memory);
                 }
-                let used = self.group.cpu_time_us().unwrap_or(0);
-                if used >= self.limits.cpu_time_us {
-                    return Some(Cause::CpuTime);
-                }
+                let used = match self.group.cpu_time_us() {
+                    Ok(used) if used >= self.limits.cpu_time_us => return Some(Cause::CpuTime),
+                    Ok(used) => used,
+                    Err(error) => {
+                        tracing::error!(sandbox = self.id.0, %error, "a limit that cannot be watched ends the sandbox");
+                        return Some(Cause::Setup);
+                    }
+                };
                 let pause = if memory_event { RETRY } else { self.earliest_cpu_end(used) };
                 self.phase = Phase::Running { since, look: now + pause, memory_event };
                 None

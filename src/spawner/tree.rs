@@ -11,10 +11,12 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, mkdirat};
 use nix::sys::statfs::fstatfs;
 
+use super::disposal::Disposal;
 use super::identity::{Block, Lease};
 use super::image::make_folder;
 use crate::base::id::TreeId;
 use crate::sys::mount::{self, Attributes, Depth};
+use crate::sys::process::SingleThreaded;
 
 /// What programs cannot do in a writable tree.
 const WRITABLE: Attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES);
@@ -60,9 +62,10 @@ impl Tree {
     }
 
     /// Takes it away. Its pages go with the last sandbox that still has a copy.
-    pub(super) fn remove(self) -> io::Result<()> {
-        umount2(&self.place, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
-        std::fs::remove_dir(&self.place)
+    pub(super) fn remove(self, disposal: &Disposal, single: &SingleThreaded) -> io::Result<()> {
+        let Self { place, mount, lease: _lease } = self;
+        disposal.take(single, mount, || Ok(umount2(&place, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?))?;
+        std::fs::remove_dir(&place)
     }
 }
 

@@ -126,6 +126,32 @@ pub fn duplicate_to(from: BorrowedFd<'_>, to: i32) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// A process that has nothing but `what` and ends when `until` is at its end of file (pipe(7)).
+///
+/// # Errors
+/// What the kernel says.
+pub fn hold_until_end_of_file(
+    single: &SingleThreaded,
+    what: BorrowedFd<'_>,
+    until: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
+    match clone(single, CloneFlags::empty(), None)? {
+        Clone::Parent(pidfd) => Ok(pidfd),
+        Clone::Child => {
+            let held = duplicate_to(until, 0).and_then(|()| duplicate_to(what, 1)).and_then(|()| close_from(2));
+            let waited = held.and_then(|()| io::copy(&mut io::stdin(), &mut io::sink()));
+            leave(i32::from(waited.is_err()))
+        }
+    }
+}
+
+/// Closes every descriptor from `first` up, whoever thinks to own it.
+fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: no pointer is passed; the one caller is a child that uses none of them any more.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Ends this process at once, without running anything else.
 pub fn leave(code: i32) -> ! {
     // SAFETY: _exit(2) takes no pointer and does not return.

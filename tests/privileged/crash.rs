@@ -253,7 +253,7 @@ fn a_job_that_waits_by_its_record_and_has_a_log_runs() {
 #[test]
 fn a_server_that_is_killed_at_work_loses_no_job() {
     let mut daemon = Daemon::start(&[("KILN_API_JOB_MAX_CONCURRENT", "2")]);
-    let paths: Vec<String> = (0..40).map(|number| daemon.submit(&bash(&format!("echo {number}")))).collect();
+    let paths: Vec<String> = (0..40).map(|number| daemon.submit(&bash(&format!("echo {number}; sleep 0.3")))).collect();
     daemon.wait_for_status(&paths[3], "completed");
     let is_over = |path: &String| daemon.get(path).body.get("termination").is_some();
     let over: Vec<&String> = paths.iter().filter(|path| is_over(path)).collect();

@@ -23,6 +23,12 @@ const CPU: &str = "cpu";
 const CPUACCT: &str = "cpuacct";
 const BLKIO: &str = "blkio";
 
+/// The limit of what TCP and UDP sockets buffer.
+const SOCKETS: &str = "memory.kmem.tcp.limit_in_bytes";
+
+/// Part of the memory limit that socket buffers may take beside it.
+const SOCKET_SHARE: u64 = 8;
+
 /// Where this spawner makes its groups: below its own group in each hierarchy.
 #[derive(Debug)]
 pub(in crate::spawner) struct Base {
@@ -72,6 +78,7 @@ impl Base {
             file::sweep(&place.folder())?;
         }
         base.check_swap()?;
+        base.check_sockets()?;
         Ok(base)
     }
 
@@ -84,12 +91,31 @@ impl Base {
         Err(io::Error::other("the memory controller does not count swap: boot with swapaccount=1"))
     }
 
+    /// Without this file nothing would bound what a job's sockets buffer.
+    fn check_sockets(&self) -> io::Result<()> {
+        let folder = self.place(MEMORY)?.folder();
+        if folder.join(SOCKETS).exists() {
+            return Ok(());
+        }
+        Err(file::about(&folder, SOCKETS, format_args!("is missing: the kernel cannot limit what sockets buffer")))
+    }
+
     fn place(&self, controller: &'static str) -> io::Result<&Place> {
         self.places.iter().find(|place| place.controller == controller).ok_or_else(|| missing(controller))
     }
 
     pub(super) fn create(&self, sandbox: SandboxId, limits: &Limits) -> io::Result<Group> {
         let mut group = Group { folders: Vec::new(), join: Vec::new(), event: EventFd::from_flags(event_flags())? };
+        match self.fill(&mut group, sandbox, limits) {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                group.remove()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, group: &mut Group, sandbox: SandboxId, limits: &Limits) -> io::Result<()> {
         for place in &self.places {
             let folder = place.folder().join(sandbox.0.to_string());
             if !group.folders.iter().any(|(_, known)| *known == folder) {
@@ -98,10 +124,9 @@ impl Base {
             }
             group.folders.push((place.controller, folder));
         }
-        self.limit(&group, sandbox, limits)?;
+        self.limit(group, sandbox, limits)?;
         group.watch_memory()?;
-        group.open_join_files()?;
-        Ok(group)
+        group.open_join_files()
     }
 
     fn limit(&self, group: &Group, sandbox: SandboxId, limits: &Limits) -> io::Result<()> {
@@ -114,6 +139,7 @@ impl Base {
         let pages = limits.memory - limits.memory % page_size()?;
         file::expect(folder, "memory.limit_in_bytes", pages)?;
         file::expect(folder, "memory.memsw.limit_in_bytes", pages)?;
+        limit_socket_buffers(folder, limits.memory)?;
 
         let processes = u64::from(limits.processes) + OWN_PROCESSES;
         let cgroup = self.cgroup(PIDS, sandbox)?;
@@ -231,6 +257,15 @@ fn sum_of(text: &str, direction: &str) -> u64 {
         (words.next()? == direction).then(|| words.next()?.parse::<u64>().ok()).flatten()
     };
     text.lines().filter_map(of_line).sum()
+}
+
+/// What TCP and UDP sockets buffer is outside `memory.limit_in_bytes` in version 1, and not counted at all until it has a
+/// limit of its own (memory.rst, "Socket Memory").
+fn limit_socket_buffers(folder: &Path, memory: u64) -> io::Result<()> {
+    let asked = memory / SOCKET_SHARE;
+    let pages = asked - asked % page_size()?;
+    file::write(folder, SOCKETS, &pages.to_string())?;
+    file::expect(folder, SOCKETS, pages)
 }
 
 /// Group of this process in the hierarchy of `controller`: lines `number:controller,controller:path` (cgroups(7)).

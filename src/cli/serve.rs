@@ -1,0 +1,82 @@
+//! `kiln serve` and `kiln doctor`: both look at the settings and at the host.
+use std::io;
+
+use crate::cli::answer::{complain, refused, written};
+use crate::cli::doctor;
+use crate::cli::exit::Exit;
+use crate::config::Config;
+use crate::config::layers::Sources;
+use crate::daemon::DaemonError;
+use crate::lang::Languages;
+use crate::telemetry;
+
+pub(super) fn serve(sources: &Sources) -> Exit {
+    let config = match Config::load(sources) {
+        Ok(config) => config,
+        Err(faults) => return refused(&faults),
+    };
+    let refusals = config.refusals();
+    if !refusals.is_empty() {
+        return refused(&refusals);
+    }
+    // A spawner that is a unit of its own has the privileges, and answers for them.
+    if config.sandbox.spawner_socket.is_none()
+        && let Err(exit) = able(&config)
+    {
+        return exit;
+    }
+    if let Err(error) = telemetry::start(&config.log) {
+        return complain(&error, Exit::Configuration);
+    }
+    let warnings = config.warnings().to_vec();
+    ended(crate::daemon::run(config, &warnings))
+}
+
+/// The doctor's lines where this host cannot run sandboxes.
+fn able(config: &Config) -> Result<(), Exit> {
+    let checks = diagnose(config)?;
+    if doctor::healthy(&checks) {
+        return Ok(());
+    }
+    Err(written(doctor::print(&checks, &mut io::stderr()), Exit::Unavailable))
+}
+
+fn diagnose(config: &Config) -> Result<Vec<doctor::judge::Check>, Exit> {
+    let languages = Languages::embedded().map_err(|faults| complain(&faults, Exit::Internal))?;
+    Ok(doctor::judge::judge(&doctor::facts::gather(&config.sandbox.spawner_path, &languages)))
+}
+
+pub(super) fn examine(sources: &Sources) -> Exit {
+    let config = match Config::load(sources) {
+        Ok(config) => config,
+        Err(faults) => return refused(&faults),
+    };
+    let checks = match diagnose(&config) {
+        Ok(checks) => checks,
+        Err(exit) => return exit,
+    };
+    let exit = if doctor::healthy(&checks) { Exit::Ok } else { Exit::Unavailable };
+    written(doctor::print(&checks, &mut io::stdout()), exit)
+}
+
+fn ended(result: Result<(), DaemonError>) -> Exit {
+    let Err(error) = result else { return Exit::Ok };
+    let exit = match &error {
+        DaemonError::Unavailable { .. } => Exit::Unavailable,
+        DaemonError::SpawnerLost => Exit::SpawnerLost,
+        DaemonError::Configuration { .. } => Exit::Configuration,
+        DaemonError::Internal { .. } => Exit::Internal,
+    };
+    complain(&error, exit)
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn how_the_daemon_ended_decides_the_code() {
+        assert_eq!(ended(Ok(())), Exit::Ok);
+        assert_eq!(ended(Err(DaemonError::SpawnerLost)).number(), 75);
+    }
+}

@@ -1,0 +1,195 @@
+//! The loop: waits for the socket, the sandboxes and the clock, and acts.
+//!
+//! `requests` is what the server asks, `sandboxes` what becomes of the sandboxes meanwhile.
+mod requests;
+mod sandboxes;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
+use super::Host;
+use super::connection::{Connection, Lost};
+use super::sandbox::{Phase, Sandbox};
+use super::tree::Tree;
+use crate::base::id::{SandboxId, TreeId};
+use crate::base::time::{Instant, instant};
+use crate::wire::reply::Cause;
+
+/// What an event of epoll is about: the place of a sandbox's number, and which descriptor of it.
+const SOCKET: u64 = 0;
+const TIMER: u64 = 1;
+const CHANNEL: u64 = 2;
+const PROCESS: u64 = 3;
+const MEMORY: u64 = 4;
+const SIGNAL: u64 = 5;
+const KINDS: u64 = 8;
+
+/// The highest number of a sandbox that leaves room for the kind of an event.
+const LAST_NUMBER: u64 = u64::MAX / KINDS - 1;
+
+/// Events that are taken at once.
+const EVENTS: usize = 64;
+
+/// Requests that are taken before the sandboxes are looked at again.
+const REQUESTS_AT_ONCE: usize = 32;
+
+/// How long all sandboxes may take to end when the server is gone.
+const FAREWELL: Duration = Duration::from_secs(20);
+
+/// The spawner at work.
+#[derive(Debug)]
+pub(super) struct Server {
+    host: Host,
+    epoll: Epoll,
+    timer: TimerFd,
+    /// SIGTERM: somebody wants the spawner to end although its server lives.
+    signals: SignalFd,
+    connection: Connection,
+    sandboxes: Vec<Sandbox>,
+    trees: Vec<(TreeId, Tree)>,
+}
+
+impl Server {
+    pub(super) fn new(host: Host, socket: OwnedFd) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+        let signals = terminate_by_descriptor()?;
+        let connection = Connection::new(socket);
+        epoll.add(connection.socket(), EpollEvent::new(EpollFlags::EPOLLIN, SOCKET))?;
+        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
+        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL))?;
+        Ok(Self { host, epoll, timer, signals, connection, sandboxes: Vec::new(), trees: Vec::new() })
+    }
+
+    /// Serves until the connection ends, then ends every sandbox and removes what this instance has.
+    pub(super) fn serve(mut self) -> io::Result<()> {
+        let lost = loop {
+            if let Err(lost) = self.turn() {
+                break lost;
+            }
+        };
+        tracing::info!(reason = %lost, sandboxes = self.sandboxes.len(), "the connection ended; so do its sandboxes");
+        let clean = matches!(lost, Lost::Closed | Lost::Terminated);
+        self.farewell()?;
+        if clean { Ok(()) } else { Err(io::Error::other(lost.to_string())) }
+    }
+
+    /// Waits for something and deals with all that has come.
+    fn turn(&mut self) -> Result<(), Lost> {
+        self.set_timer()?;
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            Err(Errno::EINTR) => 0,
+            other => other.map_err(io::Error::from)?,
+        };
+        let now = instant();
+        let mut socket_event = false;
+        for event in events.iter().take(count) {
+            let (number, kind) = (event.data() / KINDS, event.data() % KINDS);
+            match kind {
+                SOCKET => socket_event = true,
+                TIMER => self.read_timer()?,
+                CHANNEL => drop(self.on_channel(SandboxId(number), now)?),
+                PROCESS => self.on_process(SandboxId(number), now)?,
+                MEMORY => self.on_memory(SandboxId(number), now),
+                SIGNAL => self.on_signal()?,
+                _ => {}
+            }
+        }
+        self.look_at_limits(now)?;
+        if socket_event { self.on_socket(now) } else { Ok(()) }
+    }
+
+    fn on_socket(&mut self, now: Instant) -> Result<(), Lost> {
+        self.connection.flush()?;
+        for _ in 0..REQUESTS_AT_ONCE {
+            match self.connection.receive()? {
+                None => break,
+                Some((request, descriptors)) => self.handle(request, descriptors, now)?,
+            }
+        }
+        let interest =
+            if self.connection.is_behind() { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
+        let mut event = EpollEvent::new(interest, SOCKET);
+        self.epoll.modify(self.connection.socket(), &mut event).map_err(|errno| Lost::Socket(errno.into()))
+    }
+
+    fn on_signal(&mut self) -> Result<(), Lost> {
+        match self.signals.read_signal().map_err(io::Error::from)? {
+            Some(_) => Err(Lost::Terminated),
+            None => Ok(()),
+        }
+    }
+
+    fn set_timer(&self) -> io::Result<()> {
+        match self.sandboxes.iter().filter_map(Sandbox::deadline).min() {
+            None => self.timer.unset()?,
+            Some(deadline) => {
+                // A time of zero would switch the timer off (timerfd_settime(2)).
+                let left = deadline.saturating_duration_since(instant()).max(Duration::from_micros(1));
+                self.timer.set(Expiration::OneShot(TimeSpec::from_duration(left)), TimerSetTimeFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_timer(&self) -> io::Result<()> {
+        let mut count = [0_u8; 8];
+        match nix::unistd::read(&self.timer, &mut count) {
+            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Ends everything, without anybody to tell.
+    fn farewell(mut self) -> io::Result<()> {
+        for sandbox in &mut self.sandboxes {
+            sandboxes::end(sandbox, Cause::Requested);
+        }
+        let deadline = instant() + FAREWELL;
+        for sandbox in &self.sandboxes {
+            if !matches!(sandbox.phase, Phase::Gone { .. }) && !has_ended_by(sandbox, deadline)? {
+                tracing::error!(sandbox = sandbox.id.0, "a process does not end: the next start tries again");
+                continue;
+            }
+            while sandbox.group.remove().is_err() && instant() < deadline {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        for (_, tree) in self.trees.drain(..) {
+            self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
+        }
+        self.host.layout.remove()
+    }
+}
+
+/// Waits for the end of a sandbox's init and reaps it. A process that sleeps in the kernel (proc(5), state D) ends only
+/// when what it waits for happens, and holds back the end of its init.
+fn has_ended_by(sandbox: &Sandbox, deadline: Instant) -> io::Result<bool> {
+    let left = deadline.saturating_duration_since(instant());
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    let mut ended = [PollFd::new(sandbox.pidfd.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut ended, timeout)? == 0 {
+        return Ok(false);
+    }
+    waitid(Id::PIDFd(sandbox.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG)?;
+    Ok(true)
+}
+
+/// Every job's child unblocks it again (`sys::signal`).
+fn terminate_by_descriptor() -> io::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.thread_block()?;
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+}

@@ -1,0 +1,268 @@
+//! What becomes of the sandboxes: what init says, what the kernel tells of them, and how each is ended.
+//!
+//! Not here: when a limit is passed (`spawner::sandbox`), what init's words mean (`plan::protocol`).
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
+use super::{CHANNEL, KINDS, MEMORY, PROCESS, Server};
+use crate::base::id::{ProcessId, SandboxId};
+use crate::base::time::{Instant, micros};
+use crate::plan::protocol::{EXITED, FAILED, MESSAGE_BYTES, STARTED, step};
+use crate::spawner::child;
+use crate::spawner::connection::Lost;
+use crate::spawner::sandbox::{Phase, Sandbox};
+use crate::spawner::tree::Free;
+use crate::sys::process;
+use crate::sys::socket::{self, Received};
+use crate::wire::reply::{Cause, Reply, START_PROGRAM};
+
+/// Whether a message was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Something,
+    Nothing,
+}
+
+/// What init, or the child before it, told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// The program runs.
+    Started,
+    /// A step did not work.
+    Failed { step: u32, errno: u32 },
+    /// The program ended.
+    Exited { status: u32, wall_us: [u32; 2] },
+    /// Nothing that is said before the program runs.
+    NonsenseAtFirst,
+    /// Nothing that is said while it runs.
+    NonsenseLater,
+    /// It was told to end, whatever it says.
+    TooLate,
+}
+
+/// The table of what may be said when. Each is said once: a second Started would begin the wall time again.
+const fn hear(phase: Phase, words: [u32; 5]) -> Heard {
+    match (phase, words) {
+        (Phase::Setup, [STARTED, ..]) => Heard::Started,
+        (Phase::Setup, [FAILED, _, step, errno, _]) => Heard::Failed { step, errno },
+        (Phase::Setup, _) => Heard::NonsenseAtFirst,
+        (Phase::Running { .. }, [EXITED, _, status, low, high]) => Heard::Exited { status, wall_us: [low, high] },
+        (Phase::Running { .. }, _) => Heard::NonsenseLater,
+        (Phase::Leaving | Phase::Gone { .. }, _) => Heard::TooLate,
+    }
+}
+
+impl Server {
+    pub(super) fn watch(&self, sandbox: &Sandbox) -> io::Result<()> {
+        let event = |kind| EpollEvent::new(EpollFlags::EPOLLIN, sandbox.id.0 * KINDS + kind);
+        self.epoll.add(&sandbox.channel, event(CHANNEL))?;
+        self.epoll.add(&sandbox.pidfd, event(PROCESS))?;
+        if let Some(memory) = sandbox.group.memory_event() {
+            self.epoll.add(memory, event(MEMORY))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, id: SandboxId, cause: Cause) {
+        if let Some(sandbox) = self.sandboxes.iter_mut().find(|sandbox| sandbox.id == id) {
+            end(sandbox, cause);
+        }
+    }
+
+    /// Init, or the child before it, says something. Tells whether it did.
+    pub(super) fn on_channel(&mut self, id: SandboxId, now: Instant) -> Result<Said, Lost> {
+        let Some(index) = self.sandboxes.iter().position(|sandbox| sandbox.id == id) else { return Ok(Said::Nothing) };
+        let Some(sandbox) = self.sandboxes.get(index) else { return Ok(Said::Nothing) };
+        let mut message = [0_u8; MESSAGE_BYTES];
+        match socket::receive::<0>(sandbox.channel.as_fd(), &mut message) {
+            Ok(Received::Nothing) => Ok(Said::Nothing),
+            Ok(Received::Packet { length: MESSAGE_BYTES, .. }) => {
+                let heard = hear(sandbox.phase, words(&message));
+                self.on_message(index, heard, now).map(|()| Said::Something)
+            }
+            // Init has ended; its pidfd tells the rest.
+            Ok(Received::Closed) => forget(&self.epoll, sandbox.channel.as_fd()).map(|()| Said::Nothing),
+            Ok(Received::Packet { .. }) => self.on_nonsense(index, now).map(|()| Said::Something),
+            // Too long, or with descriptors. Nothing that one sandbox says is a reason to end the others.
+            Err(error) => {
+                tracing::warn!(sandbox = id.0, %error, "init does not keep to the protocol");
+                forget(&self.epoll, sandbox.channel.as_fd())?;
+                self.on_nonsense(index, now).map(|()| Said::Nothing)
+            }
+        }
+    }
+
+    fn on_nonsense(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
+        let Some(sandbox) = self.sandboxes.get(index) else { return Ok(()) };
+        let heard = hear(sandbox.phase, [0; 5]);
+        self.on_message(index, heard, now)
+    }
+
+    fn on_message(&mut self, index: usize, heard: Heard, now: Instant) -> Result<(), Lost> {
+        let trees_free = self.trees_free(index);
+        let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
+        let (id, process) = (sandbox.id, ProcessId::MAIN);
+        let mut wall_us = None;
+        let (cause, reply) = match heard {
+            Heard::Started => {
+                sandbox.started(now);
+                let setup_us = micros(now.duration_since(sandbox.requested));
+                return self.connection.send(&Reply::Started { sandbox: id, process, setup_us });
+            }
+            Heard::Failed { step, errno } => {
+                (Cause::Setup, Some(Reply::Failed { sandbox: id, step: name_of(step).to_owned(), errno }))
+            }
+            Heard::Exited { status, wall_us: told } => {
+                let [low, high] = told.map(u64::from);
+                wall_us = Some(high << 32 | low);
+                (Cause::Program, Some(Reply::Exited { sandbox: id, process, status }))
+            }
+            Heard::NonsenseAtFirst => {
+                let step = String::from("understand init");
+                (Cause::Setup, Some(Reply::Failed { sandbox: id, step, errno: 0 }))
+            }
+            Heard::NonsenseLater => (Cause::Setup, None),
+            Heard::TooLate => return Ok(()),
+        };
+        sandbox.read_counters(now, trees_free);
+        sandbox.tell_wall_time(wall_us, now);
+        sandbox.end_by(cause);
+        sandbox.phase = Phase::Leaving;
+        kill(sandbox);
+        reply.map_or(Ok(()), |reply| self.connection.send(&reply))
+    }
+
+    /// What is free in the fullest of a sandbox's trees.
+    fn trees_free(&self, index: usize) -> Option<Free> {
+        let ids = &self.sandboxes.get(index)?.trees;
+        let mounted = self.trees.iter().filter(|(id, _)| ids.contains(id));
+        mounted.filter_map(|(_, tree)| tree.free().ok()).reduce(Free::least)
+    }
+
+    /// Init has ended, and with it everything in its pid namespace.
+    pub(super) fn on_process(&mut self, id: SandboxId, now: Instant) -> Result<(), Lost> {
+        let Some(index) = self.sandboxes.iter().position(|sandbox| sandbox.id == id) else { return Ok(()) };
+        // What init said before it ended comes first.
+        while self.on_channel(id, now)? == Said::Something {}
+        let trees_free = self.trees_free(index);
+        let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
+        waitid(Id::PIDFd(sandbox.pidfd.as_fd()), WaitPidFlag::WEXITED).map_err(|errno| Lost::Socket(errno.into()))?;
+        forget(&self.epoll, sandbox.pidfd.as_fd())?;
+        if matches!(sandbox.phase, Phase::Setup | Phase::Running { .. }) {
+            sandbox.read_counters(now, trees_free);
+            // Nobody ended it and init did not report: the kernel did, for memory that the host lacks, or a step broke.
+            sandbox.end_by(if matches!(sandbox.phase, Phase::Setup) { Cause::Setup } else { Cause::Program });
+        }
+        self.finish(index, now)
+    }
+
+    /// Removes the group; when that works, nothing of the sandbox is left.
+    fn finish(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
+        let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
+        if let Err(error) = sandbox.group.remove() {
+            tracing::debug!(sandbox = sandbox.id.0, %error, "the group is still busy");
+            sandbox.retry_later(now);
+            return Ok(());
+        }
+        let sandbox = self.sandboxes.swap_remove(index);
+        let cause = sandbox.cause.unwrap_or(Cause::Program);
+        let ended = Reply::Ended { sandbox: sandbox.id, cause, counters: sandbox.counters };
+        self.host.note_left(self.host.disposal.take(&self.host.single, sandbox.temporary, || Ok(())));
+        self.connection.send(&ended)
+    }
+
+    pub(super) fn on_memory(&mut self, id: SandboxId, now: Instant) {
+        let Some(sandbox) = self.sandboxes.iter_mut().find(|sandbox| sandbox.id == id) else { return };
+        let Some(event) = sandbox.group.memory_event() else { return };
+        let mut count = [0_u8; 8];
+        if nix::unistd::read(event, &mut count).is_ok() {
+            sandbox.memory_ran_out(now);
+        }
+    }
+
+    pub(super) fn look_at_limits(&mut self, now: Instant) -> Result<(), Lost> {
+        for sandbox in &mut self.sandboxes {
+            if let Some(cause) = sandbox.check_limits(now) {
+                end(sandbox, cause);
+            }
+        }
+        let due = |sandbox: &Sandbox| matches!(sandbox.phase, Phase::Gone { retry } if retry <= now);
+        while let Some(index) = self.sandboxes.iter().position(due) {
+            self.finish(index, now)?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits no more for a descriptor; one that is not waited for is fine.
+fn forget(epoll: &Epoll, descriptor: BorrowedFd<'_>) -> Result<(), Lost> {
+    match epoll.delete(descriptor) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(Lost::Socket(errno.into())),
+    }
+}
+
+/// Notes the cause, if it is the first, and ends init: the kernel ends everything else (`pid_namespaces(7)`).
+pub(super) fn end(sandbox: &mut Sandbox, cause: Cause) {
+    sandbox.end_by(cause);
+    kill(sandbox);
+}
+
+/// A process that has ended already needs no signal.
+fn kill(sandbox: &Sandbox) {
+    if matches!(sandbox.phase, Phase::Gone { .. }) {
+        return;
+    }
+    let killed = process::signal(sandbox.pidfd.as_fd(), Signal::SIGKILL);
+    if let Err(error) = killed.and_then(|()| sandbox.group.kill())
+        && !process::has_ended(&error)
+    {
+        tracing::error!(sandbox = sandbox.id.0, %error, "a sandbox could not be ended");
+    }
+}
+
+fn words(message: &[u8; MESSAGE_BYTES]) -> [u32; 5] {
+    let mut words = [0; 5];
+    for (word, bytes) in words.iter_mut().zip(message.chunks_exact(4)) {
+        *word = bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    }
+    words
+}
+
+fn name_of(number: u32) -> &'static str {
+    match number {
+        step::GUARD => "tie init to the spawner",
+        step::RECEIVE => "receive the order to start",
+        step::READ_PROGRAM => "read the program's arguments",
+        step::WRITE_FILES => "write the input files",
+        step::ENTER_DIRECTORY => "enter the working directory",
+        step::FORK => "make the program's process",
+        step::EXECUTE => START_PROGRAM,
+        other => child::step_name(other),
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+    use crate::base::time::instant;
+
+    #[test]
+    fn init_says_each_thing_once_and_in_order() {
+        let now = instant();
+        let running = Phase::Running { since: now, look: now, memory_event: false };
+        assert_eq!(hear(Phase::Setup, [STARTED, 1, 0, 0, 0]), Heard::Started);
+        assert_eq!(hear(Phase::Setup, [FAILED, 1, 7, 2, 0]), Heard::Failed { step: 7, errno: 2 });
+        assert_eq!(hear(Phase::Setup, [EXITED, 1, 0, 0, 0]), Heard::NonsenseAtFirst);
+        assert_eq!(hear(running, [EXITED, 1, 256, 0, 0]), Heard::Exited { status: 256, wall_us: [0, 0] });
+        assert_eq!(hear(running, [STARTED, 1, 0, 0, 0]), Heard::NonsenseLater);
+        assert_eq!(hear(running, [FAILED, 1, 0, 0, 0]), Heard::NonsenseLater);
+        assert_eq!(hear(Phase::Leaving, [EXITED, 1, 0, 0, 0]), Heard::TooLate);
+        assert_eq!(hear(Phase::Gone { retry: now }, [STARTED, 1, 0, 0, 0]), Heard::TooLate);
+    }
+}
