@@ -140,18 +140,6 @@ impl Store {
         Ok(records)
     }
 
-    /// STUB
-    pub fn list_jobs(&self, _filter: &JobFilter, _limit: usize, _offset: u64) -> Result<Page, StoreError> {
-        Ok(Page { jobs: Vec::new(), total: 0 })
-    }
-    /// STUB
-    pub fn delete_job(&self, _id: JobId, _revision: u64) -> Result<(), StoreError> {
-        Ok(())
-    }
-    /// STUB
-    pub fn fault(&self) -> Option<StoreError> {
-        None
-    }
     /// How many jobs have this status, exactly.
     ///
     /// # Errors
@@ -210,23 +198,4 @@ fn id_of(key: &[u8]) -> Result<JobId, StoreError> {
         StoreError::Damaged { record, message: format!("a key has {} bytes", key.len()) }
     })?;
     Ok(JobId::from_bytes(bytes))
-}
-
-/// STUB
-#[derive(Debug, Default)]
-pub struct JobFilter {
-    /// o
-    pub owner: Option<String>,
-    /// s
-    pub status: Vec<Status>,
-    /// l
-    pub language: Option<String>,
-}
-/// STUB
-#[derive(Debug)]
-pub struct Page {
-    /// j
-    pub jobs: Vec<Record>,
-    /// t
-    pub total: u64,
 }
