@@ -75,7 +75,7 @@ struct Listed {
 }
 
 impl JobFilter {
-    fn admits(&self, traits: &Traits) -> bool {
+    pub(super) fn admits(&self, traits: &Traits) -> bool {
         self.owner.as_ref().is_none_or(|owner| *owner == traits.owner)
             && self.statuses.as_ref().is_none_or(|statuses| statuses.contains(&traits.status))
             && (self.language.is_none() || self.language == traits.language)
