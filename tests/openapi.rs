@@ -43,6 +43,7 @@ mod test {
     fn the_document_shows_the_members_that_are_read() {
         let document = kiln::api::document();
         assert_eq!(properties(&document, "ExecuteRequest"), names(kiln::job::request::FIELDS));
+        assert_eq!(properties(&document, "ExecuteFile"), names(kiln::job::request::files::FILE));
         assert_eq!(properties(&document, "ExecuteLimits"), names(kiln::job::request::LIMITS));
     }
 
@@ -53,7 +54,8 @@ mod test {
         for (operation, it) in operations(&document) {
             let id = it["operationId"].as_str().unwrap_or_default();
             assert!(id.contains('_') && ids.insert(id.to_owned()), "{operation}: {id}");
-            for status in ["400", "404", "405", "406", "408", "413", "415", "500", "503", "504"] {
+            let with_body = if it["requestBody"].is_object() { &["415"][..] } else { &[] };
+            for status in ["400", "404", "405", "406", "408", "413", "500", "503", "504"].iter().chain(with_body) {
                 let content = &it["responses"][status]["content"]["application/json"];
                 assert!(content["schema"].is_object(), "{operation}: {status}");
             }

@@ -26,6 +26,16 @@ impl Amount {
         Self::of(size.whole_mib(), whole + fraction, rest == 0)
     }
 
+    /// A plain number.
+    pub(super) fn count(number: u32) -> Self {
+        Self(Number::from(number))
+    }
+
+    /// So many thousandths.
+    pub(super) fn thousandths(number: u32) -> Self {
+        Self::of(u64::from(number / 1000), f64::from(number) / 1000.0, number.is_multiple_of(1000))
+    }
+
     fn of(whole: u64, number: f64, is_whole: bool) -> Self {
         let exact = if is_whole { None } else { Number::from_f64(number) };
         Self(exact.unwrap_or_else(|| Number::from(whole)))

@@ -1,15 +1,19 @@
 //! What the API needs of the parts behind it: one trait, so that a test can stand in for them.
 //!
 //! Not here: how any of it is done. `daemon` fits the trait to queue, store and output.
+use std::ops::Range;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 
-use crate::access::Principal;
+use crate::access::{Permit, Principal};
 use crate::base::id::JobId;
 use crate::base::size::ByteSize;
 use crate::job::record::Record;
 use crate::job::request::{KnownLanguage, Request};
+use crate::job::state::Status;
 
 /// Bytes of one stream that an answer shows at most (contract rule 8).
 pub const SHOWN_AT_MOST: ByteSize = ByteSize::mib(1);
@@ -36,14 +40,35 @@ pub trait Core: Send + Sync + 'static {
         stream: Stream,
     ) -> BoxFuture<'a, Result<Captured, ReadError>>;
 
+    /// How many bytes of a phase of the last attempt there are now.
+    fn output_bytes<'a>(&'a self, record: &'a Record, selection: Selection) -> BoxFuture<'a, Result<u64, ReadError>>;
+
+    /// Those bytes from `range`, in the order in which they were printed. The stream ends with an error
+    /// where there are fewer.
+    fn output(
+        &self,
+        record: &Record,
+        selection: Selection,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Bytes, ReadError>>;
+
+    /// The jobs that fit, newest first, and how many fit in all.
+    fn jobs(&self, filter: JobFilter, limit: usize, offset: u64) -> BoxFuture<'_, Result<JobPage, ReadError>>;
+
+    /// Removes an ended job with all that it printed.
+    fn delete<'a>(&'a self, record: &'a Record, permit: Permit) -> BoxFuture<'a, Result<(), DeleteError>>;
+
+    /// Asks for the end of a job.
+    fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>>;
+
     /// How many jobs there are.
     fn load(&self) -> Load;
 
-    /// Whether a job could run now.
-    ///
-    /// # Errors
-    /// What is missing, for people.
-    fn ready(&self) -> Result<(), String>;
+    /// The parts that a job needs, and how each of them is. A job could run now if none is unhealthy.
+    fn checks(&self) -> Vec<Check>;
+
+    /// What the host and the build can do.
+    fn host(&self) -> HostFacts;
 
     /// The languages of the image, in the order in which they are shown.
     fn languages(&self) -> Vec<KnownLanguage>;
@@ -70,6 +95,35 @@ pub enum Stream {
     Stderr,
 }
 
+/// Which jobs are listed. What is absent does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Name of their owner.
+    pub owner: Option<String>,
+    /// Their status.
+    pub status: Option<Status>,
+    /// Id of their language.
+    pub language: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobPage {
+    /// The jobs of this part.
+    pub jobs: Vec<Record>,
+    /// How many jobs the whole list has.
+    pub total: u64,
+}
+
+/// Bytes of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// Of this phase.
+    pub phase: Phase,
+    /// Of this stream; of both where there is none.
+    pub stream: Option<Stream>,
+}
+
 /// What was printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captured {
@@ -88,6 +142,41 @@ pub struct Load {
     pub running: u64,
     /// Jobs that wait.
     pub queued: u64,
+}
+
+/// How a part is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Its name: `store`, `sandbox`, `queue`.
+    pub part: &'static str,
+    /// How it is.
+    pub condition: Condition,
+    /// What is wrong and what to do, or how it is used.
+    pub message: String,
+}
+
+/// How well a part works, worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// As it should.
+    Healthy,
+    /// It works, and will not for long or not for everybody.
+    Degraded,
+    /// It does not work.
+    Unhealthy,
+}
+
+/// What does not change while the daemon runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// `uname -r`
+    pub kernel: Option<String>,
+    /// How limits are put in force: `cgroup v1`, `cgroup v2`.
+    pub cgroups: String,
+    /// Jobs that run at once at most.
+    pub max_concurrent: u64,
+    /// Jobs that wait at most.
+    pub max_queued: u64,
 }
 
 /// What is used. A figure that the kernel cannot give is absent.
@@ -114,6 +203,28 @@ pub enum SubmitError {
     #[error("the daemon is stopping")]
     Stopping,
     /// The job could not be made durable.
+    #[error("store: {0}")]
+    Store(String),
+}
+
+/// Why a job was not removed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteError {
+    /// It has not ended.
+    #[error("the job has not ended; cancel it first")]
+    Unfinished,
+    /// The record could not be removed.
+    #[error("store: {0}")]
+    Store(String),
+}
+
+/// Why a job is not being ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CancelError {
+    /// It had ended before.
+    #[error("the job had ended before")]
+    Over,
+    /// Its end could not be made durable.
     #[error("store: {0}")]
     Store(String),
 }

@@ -5,7 +5,15 @@
 use serde_json::{Map, Value, json};
 
 /// Schemas whose unknown members are refused.
-const CLOSED: [&str; 2] = ["ExecuteRequest", "ExecuteLimits"];
+const CLOSED: [&str; 4] = ["ExecuteRequest", "ExecuteFile", "ExecuteForm", "ExecuteLimits"];
+
+/// Errors that few operations have, and which ones do. Every other error can come from anywhere: from
+/// the connection, the path, or a part that fails.
+const RARE: [(&str, &[&str]); 3] = [
+    ("409", &["cancel_job", "delete_job_data"]),
+    ("415", &["create_execution", "create_file_execution"]),
+    ("416", &["get_job_output"]),
+];
 
 /// Puts a document right.
 ///
@@ -22,6 +30,10 @@ pub(super) fn fixed(text: &str) -> Result<Value, serde_json::Error> {
         if let Some(schema) = document.pointer_mut(&format!("/components/schemas/{name}")) {
             schema["additionalProperties"] = json!(false);
         }
+    }
+    leave_out_rare(&mut document);
+    if let Some(file) = document.pointer_mut("/components/schemas/ExecuteForm/properties/file/items") {
+        file["format"] = json!("binary");
     }
     let body = "/paths/~1v1~1execute/post/requestBody/content/application~1json";
     if let Some(content) = document.pointer_mut(body) {
@@ -42,6 +54,19 @@ fn fix(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(fix),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Takes the rare errors from the operations that do not have them.
+fn leave_out_rare(document: &mut Value) {
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    let operations = paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+    for operation in operations {
+        let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        let Some(responses) = operation["responses"].as_object_mut() else { continue };
+        for (status, _) in RARE.iter().filter(|(_, operations)| !operations.contains(&id.as_str())) {
+            responses.remove(*status);
+        }
     }
 }
 
@@ -93,6 +118,20 @@ fn examples() -> Value {
             "value": {
                 "language": "c",
                 "code": "#include <stdio.h>\nint main(void) { puts(\"Hello from C\"); return 3; }\n"
+            }
+        },
+        "files": {
+            "summary": "C in two files",
+            "value": {
+                "language": "c",
+                "files": [
+                    {"path": "main.c", "content": "#include \"greet.h\"\nint main(void) { greet(\"kiln\"); }\n"},
+                    {"path": "greet.h", "content": "void greet(const char *);\n"},
+                    {
+                        "path": "greet.c",
+                        "content": "#include <stdio.h>\nvoid greet(const char *name) { printf(\"Hello, %s\\n\", name); }\n"
+                    }
+                ]
             }
         },
         "command": {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
-use poem::http::HeaderValue;
+use poem::http::{HeaderValue, header};
 use poem::{Body, Endpoint, IntoResponse as _, Request, Response};
 
 use crate::api::error::{ApiError, Kind};
@@ -26,9 +26,15 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let id = RequestId::of(request.headers());
+        let vendor_type = version::wanted(&request);
         let answer = self.answer(request).await;
         let mut response = answer.unwrap_or_else(|error| error.render(&id, self.state.clock.now()));
         let headers = response.headers_mut();
+        if let Some(vendor_type) = vendor_type
+            && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json")
+        {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(vendor_type));
+        }
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             headers.insert(request_id::HEADER, value);
         }

@@ -11,7 +11,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object, error as openapi_error};
 
-use crate::api::core::{ReadError, SubmitError};
+use crate::api::core::{CancelError, DeleteError, ReadError, SubmitError};
 use crate::api::payload::JsonText;
 use crate::api::request_id::RequestId;
 use crate::api::view;
@@ -35,6 +35,10 @@ pub enum Kind {
     PayloadTooLarge,
     /// The body is of a type that is not read.
     UnsupportedMediaType,
+    /// The thing is in a state that does not allow this.
+    Conflict,
+    /// There are no bytes in the range that was asked for.
+    RangeNotSatisfiable,
     /// kiln failed.
     Internal,
     /// Not now.
@@ -45,14 +49,16 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of its status.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::RequestTimeout,
+        Self::Conflict,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
+        Self::RangeNotSatisfiable,
         Self::Internal,
         Self::Unavailable,
         Self::HandlerTimeout,
@@ -70,7 +76,13 @@ impl Kind {
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "No such version"),
             Self::RequestTimeout => (S::REQUEST_TIMEOUT, "TIMEOUT", "The request did not arrive in time"),
             Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", "The body is too large"),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is not JSON"),
+            Self::UnsupportedMediaType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type")
+            }
+            Self::Conflict => (S::CONFLICT, "CONFLICT", "Its state does not allow this; nothing was changed"),
+            Self::RangeNotSatisfiable => {
+                (S::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", "There are no bytes in this range")
+            }
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "kiln failed"),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", "Not now; Retry-After says when"),
             Self::HandlerTimeout => (S::GATEWAY_TIMEOUT, "TIMEOUT", "A part of kiln did not answer in time"),
@@ -92,13 +104,15 @@ pub struct ApiError {
     pub retry_after: Option<Duration>,
     /// For a wrong method: the right ones.
     pub allow: Option<String>,
+    /// For a wrong range: how many bytes there are.
+    pub bytes: Option<u64>,
 }
 
 impl ApiError {
     /// An error without details.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { kind, message, details: Vec::new(), retry_after: None, allow: None }
+        Self { kind, message, details: Vec::new(), retry_after: None, allow: None, bytes: None }
     }
 
     /// A request with these faults.
@@ -123,7 +137,8 @@ impl ApiError {
             return Self::new(Kind::MethodNotAllowed, "this path does not have this method");
         }
         if error.is::<openapi_error::ContentTypeError>() {
-            return Self::new(Kind::UnsupportedMediaType, "a body of type application/json is expected");
+            let message = "the body is of a type that is not read here; the OpenAPI document names the right one";
+            return Self::new(Kind::UnsupportedMediaType, message);
         }
         if error.status().is_client_error() {
             return Self::new(Kind::InvalidRequest, error.to_string());
@@ -151,6 +166,9 @@ impl ApiError {
         if let Some(allow) = self.allow.as_ref().and_then(|text| HeaderValue::from_str(text).ok()) {
             headers.insert(header::ALLOW, allow);
         }
+        if let Some(range) = self.bytes.and_then(|bytes| HeaderValue::from_str(&format!("bytes */{bytes}")).ok()) {
+            headers.insert(header::CONTENT_RANGE, range);
+        }
         if let Some(retry_after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
         }
@@ -160,7 +178,33 @@ impl ApiError {
 
 impl From<Faults> for ApiError {
     fn from(faults: Faults) -> Self {
-        Self::invalid("the request is not valid", faults)
+        Self::invalid("The request is invalid", faults)
+    }
+}
+
+impl From<CancelError> for ApiError {
+    fn from(error: CancelError) -> Self {
+        let message = error.to_string();
+        match error {
+            CancelError::Over => Self::new(Kind::Conflict, message),
+            CancelError::Store(reason) => {
+                tracing::error!(reason, "the end of a job could not be stored");
+                Self::new(Kind::Internal, "the end of the job could not be stored")
+            }
+        }
+    }
+}
+
+impl From<DeleteError> for ApiError {
+    fn from(error: DeleteError) -> Self {
+        let message = error.to_string();
+        match error {
+            DeleteError::Unfinished => Self::new(Kind::Conflict, message),
+            DeleteError::Store(reason) => {
+                tracing::error!(reason, "a job could not be removed");
+                Self::new(Kind::Internal, "the job could not be removed")
+            }
+        }
     }
 }
 

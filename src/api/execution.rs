@@ -1,20 +1,20 @@
-//! `POST /v1/execute` and `GET /v1/jobs/{job_id}`.
+//! `POST /v1/execute` and `POST /v1/execute/file`: run code.
 use std::time::Duration;
 
-use poem_openapi::param::{Header, Path};
+use poem_openapi::param::Header;
 use poem_openapi::{ApiResponse, OpenApi, Tags};
+use serde_json::Value;
 
-use crate::access::{self, Action, Principal};
+use crate::access::Principal;
 use crate::api::caller::Caller;
-use crate::api::core::{Captured, Phase, Stream};
-use crate::api::error::{ApiError, Kind};
+use crate::api::error::ApiError;
+use crate::api::form::FormBody;
 use crate::api::payload::{JsonBody, JsonText};
 use crate::api::prefer::Preference;
-use crate::api::schema::ExecuteRequest;
+use crate::api::schema::{ExecuteForm, ExecuteRequest};
 use crate::api::state::ApiState;
-use crate::api::view::{self, JobBody, Output, Streams};
+use crate::api::view::{self, JobBody};
 use crate::job::limits::Limits;
-use crate::job::record::Record;
 use crate::job::request;
 use crate::job::state::State;
 
@@ -27,7 +27,7 @@ enum Tag {
     Execution,
 }
 
-/// The operations on executions.
+/// The operations that make jobs.
 #[derive(Debug)]
 pub(super) struct Execution {
     pub(super) state: ApiState,
@@ -71,14 +71,34 @@ impl Execution {
         prefer: Header<Option<String>>,
         body: JsonBody<ExecuteRequest>,
     ) -> Result<Executed, ApiError> {
-        let languages = self.state.core.languages();
-        let asked = request::read(&body.value, &self.state.policy, &languages)?;
-        let preference = Preference::parse(&prefer.0.unwrap_or_default());
-        let longest = self.longest(&asked.request.limits);
-        let patience = preference.patience(asked.answer, longest);
-        let id = self.state.in_time(self.state.core.submit(&caller.0, asked.request)).await??;
-        let record = self.state.core.wait(id, patience).await?;
-        let job = JsonText(self.shown(&record).await?);
+        self.execute(&caller.0, &prefer.0.unwrap_or_default(), &body.value).await
+    }
+
+    /// Run uploaded files
+    ///
+    /// Takes a form instead of JSON; otherwise as `POST /v1/execute`.
+    #[oai(path = "/v1/execute/file", method = "post", operation_id = "create_file_execution")]
+    async fn create_from_files(
+        &self,
+        caller: Caller,
+        /// `respond-async`, `wait=N` (seconds), or both (RFC 7240).
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+        body: FormBody<ExecuteForm>,
+    ) -> Result<Executed, ApiError> {
+        self.execute(&caller.0, &prefer.0.unwrap_or_default(), &body.value).await
+    }
+}
+
+impl Execution {
+    async fn execute(&self, principal: &Principal, prefer: &str, body: &Value) -> Result<Executed, ApiError> {
+        let state = &self.state;
+        let asked = request::read(body, &state.policy, &state.core.languages())?;
+        let preference = Preference::parse(prefer);
+        let patience = preference.patience(asked.answer, self.longest(&asked.request.limits));
+        let id = state.in_time(state.core.submit(principal, asked.request)).await??;
+        let record = state.core.wait(id, patience).await?;
+        let job = JsonText(state.shown(&record).await?);
         let applied = preference.applied(asked.answer);
         Ok(match record.observed {
             State::Ended { .. } => Executed::Ended(job, applied),
@@ -86,53 +106,8 @@ impl Execution {
         })
     }
 
-    /// Show a job
-    #[oai(path = "/v1/jobs/:job_id", method = "get", operation_id = "get_job")]
-    async fn job(
-        &self,
-        caller: Caller,
-        /// Names the job, as `job_id` of its answer does.
-        job_id: Path<String>,
-    ) -> Result<JsonText<JobBody>, ApiError> {
-        let record = self.readable(&caller.0, &job_id.0).await?;
-        Ok(JsonText(self.shown(&record).await?))
-    }
-}
-
-impl Execution {
     /// As long as a job can take, from its acceptance.
     fn longest(&self, limits: &Limits) -> Duration {
         self.state.settings.queue_time + limits.compile_wall + limits.wall + SLACK
-    }
-
-    /// The record, where there is one that the principal may read. Somebody else's is not there
-    /// (contract rule 40).
-    async fn readable(&self, principal: &Principal, text: &str) -> Result<Record, ApiError> {
-        let nothing = || ApiError::new(Kind::NotFound, "there is no such job");
-        let id = view::parse_job_id(text).ok_or_else(nothing)?;
-        let found = self.state.in_time(self.state.core.job(id)).await??;
-        let record = found.ok_or_else(nothing)?;
-        match access::decide(principal, Action::Read, &record.head.ownership) {
-            Ok(_permit) => Ok(record),
-            Err(access::Denied) => Err(nothing()),
-        }
-    }
-
-    async fn shown(&self, record: &Record) -> Result<JobBody, ApiError> {
-        let State::Ended { .. } = record.observed else { return Ok(view::job(record, None)) };
-        let compiled = record.attempts.last().is_some_and(|attempt| attempt.compile.is_some());
-        let run = self.streams(record, Phase::Run).await?;
-        let compile = if compiled { self.streams(record, Phase::Compile).await? } else { Streams::default() };
-        Ok(view::job(record, Some(Output { run, compile })))
-    }
-
-    async fn streams(&self, record: &Record, phase: Phase) -> Result<Streams, ApiError> {
-        let stdout = self.captured(record, phase, Stream::Stdout).await?;
-        let stderr = self.captured(record, phase, Stream::Stderr).await?;
-        Ok(Streams { stdout, stderr })
-    }
-
-    async fn captured(&self, record: &Record, phase: Phase, stream: Stream) -> Result<Captured, ApiError> {
-        Ok(self.state.in_time(self.state.core.captured(record, phase, stream)).await??)
     }
 }

@@ -6,16 +6,21 @@
 mod amount;
 mod body;
 mod caller;
+mod capabilities;
 pub mod core;
 mod document;
 mod ending;
 mod envelope;
 pub mod error;
 mod execution;
+mod form;
+mod jobs;
 mod json;
+mod lookup;
 mod pages;
 mod payload;
 mod prefer;
+mod range;
 pub mod request_id;
 mod routes;
 mod schema;
@@ -31,21 +36,25 @@ use poem::{Endpoint, EndpointExt as _, Response, Route};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::Value;
 
+use crate::api::capabilities::Capabilities;
 use crate::api::envelope::Envelope;
 use crate::api::execution::Execution;
+use crate::api::jobs::Jobs;
+use crate::api::pages::Pages;
 use crate::api::routes::{Allowed, Described, Routes};
 use crate::api::state::ApiState;
 use crate::api::system::System;
 
-type Operations = (Execution, System);
+type Operations = (Execution, Jobs, Capabilities, System);
 
 /// Everything that is served over HTTP. It never fails: every error is an answer.
 pub fn endpoint(state: ApiState) -> impl Endpoint<Output = Response> {
     let execution = Execution { state: state.clone() };
+    let jobs = Jobs { state: state.clone() };
+    let capabilities = Capabilities { state: state.clone() };
     let system = System { state: state.clone() };
-    let (document, swagger) = written();
-    let service = described(Routes((execution, system)));
-    let routes = pages::add(Route::new(), document, swagger).nest("/", service);
+    let service = described(Routes((execution, jobs, capabilities, system)));
+    let routes = pages::add(Route::new(), &Pages::written()).nest("/", service);
     let allowed = Allowed::of::<Operations>(&pages::PAGES);
     Envelope { inner: routes.map_to_response(), state, allowed }
 }
@@ -57,12 +66,12 @@ pub fn document() -> Value {
     document::fixed(&text).unwrap_or_default()
 }
 
-/// The document and Swagger UI as they are served.
-fn written() -> (String, String) {
-    let service = described(Described::<Operations>(PhantomData));
-    let document = document().to_string();
-    let swagger = pages::swagger(&service.swagger_ui_html(), &service.spec(), &document);
-    (document, swagger)
+impl Pages {
+    fn written() -> Self {
+        let service = described(Described::<Operations>(PhantomData));
+        let (document, raw) = (document(), service.spec());
+        Self::of(&document, &raw, &service.swagger_ui_html(), &service.redoc_html())
+    }
 }
 
 fn described<T: OpenApi>(operations: T) -> OpenApiService<T, ()> {

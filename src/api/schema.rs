@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-/// Give `language` and `code`, or `image` and `command`. Unknown members are refused.
+/// Give `language` with `code` or `files`, or `image` with `command`. Unknown members are refused.
 #[derive(Debug, Object)]
 #[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 pub(super) struct ExecuteRequest {
@@ -15,6 +15,11 @@ pub(super) struct ExecuteRequest {
     version: Option<String>,
     /// Source text.
     code: Option<String>,
+    /// Source files, instead of `code`. At most 1000; no path twice.
+    #[oai(validator(min_items = 1, max_items = 1000))]
+    files: Option<Vec<ExecuteFile>>,
+    /// Path of the file that is started, or that the compiler is given first. Left out: the first one.
+    entrypoint: Option<String>,
     /// Image whose program is run: `host`.
     image: Option<String>,
     /// The program and its arguments.
@@ -39,6 +44,54 @@ pub(super) struct ExecuteRequest {
     /// Answer 202 at once, as `Prefer: respond-async` does.
     r#async: Option<bool>,
     /// Further limits.
+    limits: Option<ExecuteLimits>,
+}
+
+/// A source file. Give `content` or `content_base64`.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields, skip_serializing_if_is_none)]
+pub(super) struct ExecuteFile {
+    /// Below the working directory `/work`: plain names with `/` between them, 1024 bytes at most.
+    #[oai(validator(min_length = 1, max_length = 1024))]
+    path: String,
+    /// Its text.
+    content: Option<String>,
+    /// Its bytes, as base64 (RFC 4648, with padding).
+    content_base64: Option<String>,
+    /// Whether it may be executed.
+    executable: Option<bool>,
+}
+
+/// The form of `POST /v1/execute/file`: the members of `POST /v1/execute` as fields, structured ones as JSON, and the source files as parts named `file`. The first file is the entry point unless `entrypoint` says otherwise.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(super) struct ExecuteForm {
+    /// The files; the name of each is its path in the working directory.
+    #[oai(validator(min_items = 1, max_items = 1000))]
+    file: Vec<String>,
+    /// Id or alias of a language, as `GET /v1/languages` lists them.
+    language: String,
+    /// Version of the language.
+    version: Option<String>,
+    /// Path of the file that is started. Left out: the first one.
+    entrypoint: Option<String>,
+    /// Arguments, as a JSON list of strings.
+    args: Option<Vec<String>>,
+    /// What the program reads; or give `stdin_base64`.
+    stdin: Option<String>,
+    /// What the program reads, as base64.
+    stdin_base64: Option<String>,
+    /// Variables, as a JSON object of strings.
+    environment: Option<BTreeMap<String, String>>,
+    /// Wall time of the run phase, seconds.
+    timeout: Option<f64>,
+    /// Memory, MiB.
+    memory_limit: Option<u32>,
+    /// Not built yet: `true` is refused.
+    network_access: Option<bool>,
+    /// Answer 202 at once.
+    r#async: Option<bool>,
+    /// Further limits, as a JSON object.
     limits: Option<ExecuteLimits>,
 }
 
@@ -81,6 +134,8 @@ impl Example for ExecuteRequest {
             language: Some(String::from("python")),
             version: None,
             code: Some(String::from("print('Hello, World!')")),
+            files: None,
+            entrypoint: None,
             image: None,
             command: None,
             args: None,

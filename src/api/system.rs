@@ -1,8 +1,10 @@
 //! Languages, status and probes.
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use poem_openapi::{Object, OpenApi, Tags};
+use poem_openapi::{Enum, Object, OpenApi, Tags};
 
+use crate::api::core::{Check, Condition};
 use crate::api::error::{ApiError, Kind};
 use crate::api::payload::JsonText;
 use crate::api::state::ApiState;
@@ -81,6 +83,55 @@ struct Health {
     timestamp: String,
 }
 
+/// How the installation is.
+#[derive(Debug, Object)]
+struct HealthDetail {
+    /// How its worst part is.
+    status: ConditionWord,
+    /// When it was asked.
+    timestamp: String,
+    /// Version of kiln.
+    version: String,
+    /// Time since its start, as Go writes it.
+    uptime: String,
+    /// Each part by its name: `store`, `sandbox`, `queue`.
+    checks: BTreeMap<String, PartHealth>,
+}
+
+/// How a part is.
+#[derive(Debug, Object)]
+struct PartHealth {
+    /// How well it works.
+    status: ConditionWord,
+    /// What is wrong and what to do, or how it is used.
+    message: String,
+}
+
+/// `degraded` works, but not for everybody or not for long.
+#[derive(Clone, Copy, Debug, Enum)]
+#[oai(rename = "Condition", rename_all = "lowercase")]
+enum ConditionWord {
+    Healthy,
+    Degraded,
+    Unhealthy,
+}
+
+impl From<Condition> for ConditionWord {
+    fn from(condition: Condition) -> Self {
+        match condition {
+            Condition::Healthy => Self::Healthy,
+            Condition::Degraded => Self::Degraded,
+            Condition::Unhealthy => Self::Unhealthy,
+        }
+    }
+}
+
+impl From<Check> for PartHealth {
+    fn from(check: Check) -> Self {
+        Self { status: check.condition.into(), message: check.message }
+    }
+}
+
 #[OpenApi(tag = "Tag::System")]
 impl System {
     /// List the languages
@@ -119,13 +170,33 @@ impl System {
         Ok(self.healthy("healthy"))
     }
 
+    /// Ask how every part is
+    ///
+    /// Always 200: `status` says how the worst part is, `/readyz` has a status code for it.
+    #[oai(path = "/healthz/detail", method = "get", operation_id = "get_health_detail")]
+    async fn health_detail(&self) -> Result<JsonText<HealthDetail>, ApiError> {
+        let checks = self.state.core.checks();
+        let worst = checks.iter().map(|check| check.condition).max().unwrap_or(Condition::Healthy);
+        let check = |check: Check| (check.part.to_owned(), PartHealth::from(check));
+        Ok(JsonText(HealthDetail {
+            status: worst.into(),
+            timestamp: view::moment(self.state.clock.now()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime: go_duration(self.state.uptime()),
+            checks: checks.into_iter().map(check).collect(),
+        }))
+    }
+
     /// Ask whether a job could run now
     #[oai(path = "/readyz", method = "get", operation_id = "get_readiness")]
     async fn readiness(&self) -> Result<JsonText<Health>, ApiError> {
-        match self.state.core.ready() {
-            Ok(()) => Ok(self.healthy("ready")),
-            Err(reason) => Err(ApiError { retry_after: Some(PROBE_AGAIN), ..ApiError::new(Kind::Unavailable, reason) }),
+        let checks = self.state.core.checks();
+        let reasons = checks.into_iter().filter(|check| check.condition == Condition::Unhealthy);
+        let reasons: Vec<String> = reasons.map(|check| format!("{}: {}", check.part, check.message)).collect();
+        if reasons.is_empty() {
+            return Ok(self.healthy("ready"));
         }
+        Err(ApiError { retry_after: Some(PROBE_AGAIN), ..ApiError::new(Kind::Unavailable, reasons.join("; ")) })
     }
 }
 

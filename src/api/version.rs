@@ -26,6 +26,16 @@ pub(super) fn check(request: &Request) -> Result<(), ApiError> {
     check_accept(&accept.join(","))
 }
 
+/// The vendor type that a client wants its answer to have; none where plain JSON will do.
+pub(super) fn wanted(request: &Request) -> Option<&'static str> {
+    let accept = request.headers().get_all(header::ACCEPT).iter();
+    let accept = accept.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+    let types = accept.map(|item| item.split(';').next().unwrap_or_default().trim().to_lowercase());
+    let mut known = types.map(|item| KNOWN_TYPES.into_iter().find(|known| *known == item));
+    let first = known.next().flatten()?;
+    known.all(|other| other.is_some()).then_some(first)
+}
+
 /// A vendor type that is not known is refused, unless something else is acceptable as well.
 fn check_accept(accept: &str) -> Result<(), ApiError> {
     let types = accept.split(',').map(|item| item.split(';').next().unwrap_or_default().trim());

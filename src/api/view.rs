@@ -14,7 +14,6 @@ use crate::api::ending::{TerminationBody, UsageBody};
 use crate::base::id::JobId;
 use crate::base::time::{Timestamp, go_duration};
 use crate::job::record::{Attempt, PhaseResult, Record};
-use crate::job::request::Work;
 use crate::job::state::{State, Status};
 use crate::job::usage::Usage;
 
@@ -131,6 +130,14 @@ struct Links {
     /// The job itself.
     #[oai(rename = "self")]
     itself: Link,
+    /// What it printed, every byte.
+    output: Link,
+    /// `DELETE` ends it; only before it has ended.
+    #[oai(skip_serializing_if_is_none)]
+    cancel: Option<Link>,
+    /// `DELETE` removes it with its data; only once it has ended.
+    #[oai(skip_serializing_if_is_none)]
+    data: Option<Link>,
 }
 
 /// Where something is.
@@ -138,6 +145,9 @@ struct Links {
 struct Link {
     /// Path on this server.
     href: String,
+    /// Method, where it is not GET.
+    #[oai(skip_serializing_if_is_none)]
+    method: Option<String>,
 }
 
 /// What an ended job printed.
@@ -192,10 +202,7 @@ pub(super) fn job(record: &Record, output: Option<Output>) -> JobBody {
         State::Running { since } => (Some(*since), None),
         State::Ended { started, at, termination } => (*started, Some((*at, termination))),
     };
-    let (language, image) = match &record.request.work {
-        Work::Source { language, .. } => (Some(language.clone()), String::from("host")),
-        Work::Command { image, .. } => (None, image.clone()),
-    };
+    let work = &record.request.work;
     let attempt = record.attempts.last();
     let run = attempt.and_then(|attempt| attempt.run.as_ref());
     let Output { run: printed, compile } = output.unwrap_or_default();
@@ -204,9 +211,9 @@ pub(super) fn job(record: &Record, output: Option<Output>) -> JobBody {
     JobBody {
         job_id: job_id(record.id),
         status: status(record.observed.status()).to_owned(),
-        language,
+        language: work.language().map(str::to_owned),
         version: attempt.and_then(|attempt| attempt.version.clone()),
-        image,
+        image: work.image().to_owned(),
         timeout: Amount::seconds(record.request.limits.wall),
         memory_limit: Amount::mib(record.request.limits.memory),
         created_at: moment(record.head.created),
@@ -228,7 +235,35 @@ pub(super) fn job(record: &Record, output: Option<Output>) -> JobBody {
         termination: ended.map(|(_, end)| end.into()),
         usage: ended.map(|_| run.map_or_else(Usage::default, |run| run.usage).into()),
         compile: attempt.and_then(|attempt| compile_phase(attempt, compile)),
-        links: Links { itself: Link { href: path(record.id) } },
+        links: links(record),
+    }
+}
+
+/// A job as a list shows it: without what it printed.
+pub(super) fn listed(record: &Record) -> JobBody {
+    JobBody {
+        stdout: None,
+        stdout_bytes: None,
+        stdout_truncated: None,
+        stderr: None,
+        stderr_bytes: None,
+        stderr_truncated: None,
+        compile: None,
+        ..job(record, None)
+    }
+}
+
+fn links(record: &Record) -> Links {
+    let path = path(record.id);
+    let below = |name: &str| format!("{path}/{name}");
+    let get = |href: String| Link { href, method: None };
+    let delete = |href: String| Link { href, method: Some(String::from("DELETE")) };
+    let ended = matches!(record.observed, State::Ended { .. });
+    Links {
+        output: get(below("output")),
+        cancel: (!ended).then(|| delete(path.clone())),
+        data: ended.then(|| delete(below("data"))),
+        itself: get(path),
     }
 }
 

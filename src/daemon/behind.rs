@@ -1,21 +1,28 @@
 //! What stands behind the API: fits its trait to queue, store and output.
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
-use crate::access::Principal;
-use crate::api::core::{Captured, Core, HostUsage, Load, Phase, ReadError, Stream, SubmitError};
+use crate::access::{Permit, Principal};
+use crate::api::core::{
+    CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, JobFilter, JobPage, Load, Phase,
+    ReadError, Selection, Stream, SubmitError,
+};
 use crate::base::id::JobId;
 use crate::daemon::usage::Usage;
-use crate::job::record::Record;
+use crate::job::record::{Family, Record};
 use crate::job::request::{KnownLanguage, Request};
 use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::output;
 use crate::queue::{self, Queue, Versions};
+use crate::store;
 
 /// The parts.
 #[derive(Debug)]
@@ -61,10 +68,7 @@ impl Core for Behind {
         phase: Phase,
         stream: Stream,
     ) -> BoxFuture<'a, Result<Captured, ReadError>> {
-        let phase = match phase {
-            Phase::Compile => output::Phase::Compile,
-            Phase::Run => output::Phase::Run,
-        };
+        let phase = phase_of(phase);
         async move {
             let printed = output::printed(self.logs.clone(), record.log, phase).await.map_err(unreadable)?;
             Ok(shown(match stream {
@@ -75,19 +79,102 @@ impl Core for Behind {
         .boxed()
     }
 
+    fn output_bytes<'a>(&'a self, record: &'a Record, selection: Selection) -> BoxFuture<'a, Result<u64, ReadError>> {
+        let count = output::selected_bytes(self.logs.clone(), record.log, selected(selection));
+        async move { count.await.map_err(unreadable) }.boxed()
+    }
+
+    fn output(
+        &self,
+        record: &Record,
+        selection: Selection,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Bytes, ReadError>> {
+        output::selected(self.logs.clone(), record.log, selected(selection), range).map_err(unreadable).boxed()
+    }
+
+    fn jobs(&self, filter: JobFilter, limit: usize, offset: u64) -> BoxFuture<'_, Result<JobPage, ReadError>> {
+        let JobFilter { owner, status, language } = filter;
+        let statuses = status.map(|status| vec![status]);
+        let filter = store::JobFilter { owner, statuses, language, family: Some(Family::Execution) };
+        let queue = self.queue.clone();
+        let listed = tokio::task::spawn_blocking(move || queue.jobs(&filter, limit, offset));
+        async move {
+            let store::Page { jobs, total, unreadable: faults } =
+                listed.await.map_err(unreadable)?.map_err(unreadable)?;
+            for fault in faults {
+                tracing::error!(%fault, "a job is left out of a list");
+            }
+            Ok(JobPage { jobs, total })
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, record: &'a Record, permit: Permit) -> BoxFuture<'a, Result<(), DeleteError>> {
+        async move {
+            self.queue.delete(record, permit).await.map_err(|error| match error {
+                queue::DeleteError::Unfinished => DeleteError::Unfinished,
+                queue::DeleteError::Store(_) => DeleteError::Store(error.to_string()),
+            })
+        }
+        .boxed()
+    }
+
+    fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>> {
+        let queue = self.queue.clone();
+        let cancelled = tokio::spawn(async move { queue.cancel(job, permit).await });
+        async move {
+            match cancelled.await {
+                Ok(Ok(queue::Cancelled::Ended | queue::Cancelled::Ending)) => Ok(()),
+                Ok(Err(queue::CancelError::Over(_))) => Err(CancelError::Over),
+                Ok(Err(error)) => Err(CancelError::Store(error.to_string())),
+                Err(panicked) => Err(CancelError::Store(panicked.to_string())),
+            }
+        }
+        .boxed()
+    }
+
     fn load(&self) -> Load {
         let load = self.queue.load();
         Load { running: wide(load.running), queued: wide(load.queued) }
     }
 
-    fn ready(&self) -> Result<(), String> {
-        if self.launcher.is_lost() { Err(String::from("the spawner is gone")) } else { Ok(()) }
+    fn checks(&self) -> Vec<Check> {
+        let check = |part, condition, message| Check { part, condition, message };
+        let healthy = |part, message| check(part, Condition::Healthy, message);
+        let store = match self.queue.store_fault() {
+            None => healthy("store", String::from("jobs are made durable")),
+            Some(error) => check("store", Condition::Unhealthy, format!("{error}; restart kiln once the disk is well")),
+        };
+        let sandbox = if self.launcher.is_lost() {
+            check("sandbox", Condition::Unhealthy, String::from("the spawner is gone"))
+        } else {
+            healthy("sandbox", format!("the spawner answers; limits by {}", self.launcher.cgroups()))
+        };
+        let (load, bounds) = (self.queue.load(), self.queue.capacity());
+        let used = format!("{} of {} running, {} of {} waiting", load.running, bounds.0, load.queued, bounds.1);
+        let full = load.running.saturating_add(load.queued) >= bounds.0.saturating_add(bounds.1);
+        let queue =
+            if full { check("queue", Condition::Degraded, format!("full: {used}")) } else { healthy("queue", used) };
+        vec![store, sandbox, queue]
+    }
+
+    fn host(&self) -> HostFacts {
+        let (max_concurrent, max_queued) = self.queue.capacity();
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+        HostFacts {
+            kernel: kernel.map(|release| release.trim().to_owned()),
+            cgroups: self.launcher.cgroups().to_owned(),
+            max_concurrent: wide(max_concurrent),
+            max_queued: wide(max_queued),
+        }
     }
 
     fn languages(&self) -> Vec<KnownLanguage> {
         let known = |language: &crate::lang::Language| {
             let version = Some(self.versions.of(&language.id)?);
-            Some(KnownLanguage { id: language.id.clone(), aliases: language.aliases.clone(), version })
+            let reserved = language.reserved().map(str::to_owned);
+            Some(KnownLanguage { id: language.id.clone(), aliases: language.aliases.clone(), version, reserved })
         };
         self.languages.iter().filter_map(known).collect()
     }
@@ -101,6 +188,21 @@ fn shown(captured: output::Captured) -> Captured {
     let output::Captured { mut head, tail, total_bytes, truncated } = captured;
     head.extend(tail);
     Captured { bytes: head, total: total_bytes, truncated }
+}
+
+const fn phase_of(phase: Phase) -> output::Phase {
+    match phase {
+        Phase::Compile => output::Phase::Compile,
+        Phase::Run => output::Phase::Run,
+    }
+}
+
+fn selected(selection: Selection) -> output::Selection {
+    let stream = selection.stream.map(|stream| match stream {
+        Stream::Stdout => output::Stream::Stdout,
+        Stream::Stderr => output::Stream::Stderr,
+    });
+    output::Selection { phase: phase_of(selection.phase), stream }
 }
 
 fn refusal(error: &queue::SubmitError) -> SubmitError {

@@ -76,6 +76,14 @@ impl State {
         }
     }
 
+    /// Whether nothing more will happen.
+    pub const fn is_over(&self) -> bool {
+        match self {
+            Self::Queued | Self::Running { .. } => false,
+            Self::Ended { .. } => true,
+        }
+    }
+
     /// The state without its data.
     pub const fn status(&self) -> Status {
         match self {

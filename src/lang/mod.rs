@@ -11,8 +11,17 @@ use crate::lang::probe::Probe;
 
 /// Directory of the sandbox in which source and program lie.
 pub const WORK: &str = "/work";
-/// What `{program}` stands for.
+/// What the compiler makes.
 pub const PROGRAM: &str = "/work/program";
+
+/// The entry point, absolute.
+const FILE: &str = "{file}";
+/// The entry point as the name of a module: without its extension, dots for slashes.
+const MODULE: &str = "{module}";
+/// What the compiler made.
+const PROGRAM_WORD: &str = "{program}";
+/// A word for itself: the entry point, then every other file of the language.
+const SOURCES: &str = "{sources}";
 
 const EMBEDDED: &str = include_str!("../../rootfs/host/languages.toml");
 
@@ -31,6 +40,10 @@ pub struct Language {
     pub version: Probe,
     /// What it cannot do without.
     pub needs: Needs,
+    /// Variables that the compiler needs, where a request does not set them.
+    pub compile_environment: Vec<(String, String)>,
+    /// How a file ends that the compiler is given by its name.
+    extensions: Vec<String>,
     compile: Option<Command>,
     run: Command,
 }
@@ -44,9 +57,18 @@ pub struct Needs {
     pub memory: Option<ByteSize>,
 }
 
-/// A command whose words may hold `{file}` and `{program}`.
+/// A command whose words may hold `{file}`, `{module}` and `{program}`, or be `{sources}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Command(Vec<String>);
+
+/// The files of one program, by their paths below [`WORK`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// The one that is started.
+    pub entrypoint: String,
+    /// All of them.
+    pub files: Vec<String>,
+}
 
 /// All languages of an image. Ids and aliases are unique among each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,21 +108,49 @@ impl Languages {
 }
 
 impl Language {
-    /// Where the source lies in the sandbox.
-    pub fn source_path(&self) -> String {
-        format!("{WORK}/{}", self.file)
+    /// The files of a program that is one source text.
+    pub fn one_file(&self) -> Sources {
+        Sources { entrypoint: self.file.clone(), files: vec![self.file.clone()] }
+    }
+
+    /// Name in [`WORK`] that the compiler writes to, where there is one.
+    pub fn reserved(&self) -> Option<&str> {
+        let name = PROGRAM.strip_prefix(WORK)?.trim_start_matches('/');
+        self.compile.as_ref().map(|_| name)
     }
 
     /// The command of the compile phase, where there is one.
-    pub fn compile_command(&self) -> Option<Vec<String>> {
-        self.compile.as_ref().map(|command| command.filled(&self.source_path()))
+    pub fn compile_command(&self, sources: &Sources) -> Option<Vec<String>> {
+        self.compile.as_ref().map(|command| self.filled(command, sources))
     }
 
     /// The command of the run phase, with the job's own arguments.
-    pub fn run_command(&self, args: &[String]) -> Vec<String> {
-        let mut command = self.run.filled(&self.source_path());
+    pub fn run_command(&self, sources: &Sources, args: &[String]) -> Vec<String> {
+        let mut command = self.filled(&self.run, sources);
         command.extend_from_slice(args);
         command
+    }
+
+    fn filled(&self, Command(words): &Command, sources: &Sources) -> Vec<String> {
+        let file = absolute(&sources.entrypoint);
+        let module = module(&sources.entrypoint);
+        let mut filled = Vec::with_capacity(words.len());
+        for word in words {
+            if word == SOURCES {
+                filled.extend(self.compiled(sources).map(absolute));
+            } else {
+                filled.push(word.replace(FILE, &file).replace(MODULE, &module).replace(PROGRAM_WORD, PROGRAM));
+            }
+        }
+        filled
+    }
+
+    /// The files that the compiler is given by name: the entry point, then the others of this language.
+    fn compiled<'a>(&'a self, sources: &'a Sources) -> impl Iterator<Item = &'a str> {
+        let entry = sources.entrypoint.as_str();
+        let ours = |file: &&str| self.extensions.iter().any(|extension| file.ends_with(extension.as_str()));
+        let others = sources.files.iter().map(String::as_str).filter(move |file| *file != entry).filter(ours);
+        std::iter::once(entry).chain(others)
     }
 
     /// Absolute paths of the image's programs that the phases start, each once.
@@ -116,11 +166,15 @@ impl Language {
     }
 }
 
-impl Command {
-    fn filled(&self, file: &str) -> Vec<String> {
-        let words = self.0.iter();
-        words.map(|word| word.replace("{file}", file).replace("{program}", PROGRAM)).collect()
-    }
+fn absolute(path: &str) -> String {
+    format!("{WORK}/{path}")
+}
+
+/// `a/b/Main.java` is the class `a.b.Main`.
+fn module(path: &str) -> String {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    if folder.is_empty() { stem.to_owned() } else { format!("{}.{stem}", folder.replace('/', ".")) }
 }
 
 #[cfg(test)]
@@ -151,12 +205,30 @@ mod test {
     fn commands_are_filled_and_arguments_follow() {
         let languages = Languages::embedded().unwrap();
         let (python, c) = (languages.find("python").unwrap(), languages.find("c").unwrap());
-        assert_eq!(python.compile_command(), None);
+        assert_eq!(python.compile_command(&python.one_file()), None);
         let arguments = words("{file} b");
-        assert_eq!(python.run_command(&arguments), words("/usr/bin/python3 /work/main.py {file} b"));
+        let run = python.run_command(&python.one_file(), &arguments);
+        assert_eq!(run, words("/usr/bin/python3 /work/main.py {file} b"));
         let compile = words("/usr/bin/gcc -O2 -pipe -o /work/program /work/main.c -lm");
-        assert_eq!(c.compile_command(), Some(compile));
-        assert_eq!(c.run_command(&[]), words("/work/program"));
+        assert_eq!(c.compile_command(&c.one_file()), Some(compile));
+        assert_eq!(c.run_command(&c.one_file(), &[]), words("/work/program"));
+        assert_eq!((python.reserved(), c.reserved()), (None, Some("program")));
+    }
+
+    #[test]
+    fn a_compiler_is_given_the_entry_point_and_every_file_of_its_language() {
+        let languages = Languages::embedded().unwrap();
+        let c = languages.find("c").unwrap();
+        let sources = Sources { entrypoint: String::from("src/b.c"), files: words("a.c src/b.c src/b.h data.txt") };
+        let compile = words("/usr/bin/gcc -O2 -pipe -o /work/program /work/src/b.c /work/a.c -lm");
+        assert_eq!(c.compile_command(&sources), Some(compile));
+    }
+
+    #[test]
+    fn a_path_is_a_module() {
+        assert_eq!(module("Main.java"), "Main");
+        assert_eq!(module("a/b/Main.java"), "a.b.Main");
+        assert_eq!(module("a.b/main"), "a.b.main");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use toml::{Table, Value};
 use crate::base::fault::Faults;
 use crate::base::size::ByteSize;
 use crate::lang::probe::Probe;
-use crate::lang::{Command, Language, Needs};
+use crate::lang::{Command, FILE, Language, MODULE, Needs, PROGRAM_WORD, SOURCES};
 
 /// No table has more languages than this, and no list of words more words.
 const MOST: usize = 256;
@@ -98,6 +98,8 @@ impl Fields<'_> {
             file,
             version: self.probe(),
             needs: self.needs(),
+            compile_environment: self.pairs("compile_environment"),
+            extensions: self.extensions(),
             compile: compile.map(Command),
             run: Command(run),
         };
@@ -131,26 +133,40 @@ impl Fields<'_> {
 
     fn check_phases(&mut self, compile: Option<&[String]>, run: &[String]) {
         if let Some(compile) = compile {
-            self.check_command("compile", compile, &["{file}", "{program}"]);
-            if !compile.iter().any(|word| word.contains("{program}")) {
+            self.check_command("compile", compile, &[FILE, MODULE, SOURCES, PROGRAM_WORD]);
+            if !compile.iter().any(|word| word.contains(PROGRAM_WORD)) {
                 self.fault("compile", "makes no {program}");
             }
-            self.check_command("run", run, &["{file}", "{program}"]);
+            self.check_command("run", run, &[FILE, MODULE, PROGRAM_WORD]);
         } else {
-            self.check_command("run", run, &["{file}"]);
+            self.check_command("run", run, &[FILE, MODULE]);
         }
+    }
+
+    fn extensions(&mut self) -> Vec<String> {
+        let extensions = self.words("extensions").unwrap_or_default();
+        for extension in &extensions {
+            let rest = extension.strip_prefix('.').unwrap_or_default();
+            if rest.is_empty() || !rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '.') {
+                self.fault("extensions", &format!("\"{extension}\" is no extension like .c"));
+            }
+        }
+        extensions
     }
 
     fn check_command(&mut self, key: &str, command: &[String], known: &[&str]) {
         match command.first().map(String::as_str) {
             None => self.fault(key, "names no program"),
-            Some("{program}") if known.contains(&"{program}") => {}
+            Some(PROGRAM_WORD) if known.contains(&PROGRAM_WORD) => {}
             Some(program) if program.starts_with('/') => {}
             Some(program) => {
                 self.fault(key, &format!("\"{program}\" is no absolute path inside the image"));
             }
         }
         for word in command {
+            if word != SOURCES && word.contains(SOURCES) {
+                self.fault(key, &format!("{SOURCES} is many words and cannot be a part of \"{word}\""));
+            }
             let left = known.iter().fold(word.clone(), |word, name| word.replace(name, ""));
             if left.contains(['{', '}']) {
                 let allowed = if known.is_empty() { "none" } else { &known.join(" and ") };
@@ -216,6 +232,23 @@ impl Fields<'_> {
             }
         }
         Some(words)
+    }
+
+    fn pairs(&mut self, key: &str) -> Vec<(String, String)> {
+        let Some(fields) = self.section(key) else { return Vec::new() };
+        let mut pairs = Vec::new();
+        for (name, value) in fields.table {
+            let path = format!("{}.{name}", fields.path);
+            let Some(text) = value.as_str() else {
+                wrong_type(fields.faults, &path, "a string", &value);
+                continue;
+            };
+            if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
+                fields.faults.add(path, "is no variable and its text");
+            }
+            pairs.push((name, text.to_owned()));
+        }
+        pairs
     }
 
     fn count(&mut self, key: &str) -> Option<u32> {
@@ -312,13 +345,22 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
             "language[0].run: \"lua\" is no absolute path inside the image",
         );
         check("\"/usr/bin/lua\", \"{file}\"", "", "language[0].run: names no program");
-        check("\"{file}\"", "\"{source}\"", "language[0].run: unknown placeholder in \"{source}\"; known here: {file}");
+        check(
+            "\"{file}\"",
+            "\"{source}\"",
+            "language[0].run: unknown placeholder in \"{source}\"; known here: {file} and {module}",
+        );
         check(
             "\"{file}\"",
             "\"{program}\"",
-            "language[0].run: unknown placeholder in \"{program}\"; known here: {file}",
+            "language[0].run: unknown placeholder in \"{program}\"; known here: {file} and {module}",
         );
         check("run =", "compile = [\"/bin/cc\"]\nrun =", "language[0].compile: makes no {program}");
+        check(
+            "run =",
+            "compile = [\"/bin/cc\", \"{program}\", \"x{sources}\"]\nrun =",
+            "language[0].compile: {sources} is many words and cannot be a part of \"x{sources}\"",
+        );
         check(
             "\"-v\"",
             "\"{file}\"",
@@ -329,6 +371,12 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
     #[test]
     fn a_bad_name_is_named() {
         check("\"lua\"", "\"Lua 5\"", "language[0].id: \"Lua 5\" is no name: 1 to 64 of a-z 0-9 + # . - are");
+        check("name =", "extensions = [\"c\"]\nname =", "language[0].extensions: \"c\" is no extension like .c");
+        check(
+            "name =",
+            "compile_environment = { A = 1 }\nname =",
+            "language[0].compile_environment.A: a string is expected, not integer",
+        );
         check("\"main.lua\"", "\"../x\"", "language[0].file: \"../x\" is no plain file name like main.py");
         check("\"main.lua\"", "\"program\"", "language[0].file: \"program\" is no plain file name like main.py");
         check("name =", "aliases = [\"lua\"]\nname =", "language[0]: the name \"lua\" is taken");

@@ -12,6 +12,7 @@ mod fault;
 mod frame;
 mod mark;
 mod reader;
+mod select;
 mod writer;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use fault::LogError;
 pub use frame::{Counts, Frame, PAYLOAD_MAX, Phase, Seq, Stream};
 pub use mark::Mark;
 pub use reader::LogReader;
+pub use select::{Selection, selected, selected_bytes};
 pub use writer::LogWriter;
 
 use crate::base::id::LogId;
@@ -65,6 +67,17 @@ pub async fn printed(dir: PathBuf, id: LogId, phase: Phase) -> Result<Printed, L
     };
     let lost = |error: tokio::task::JoinError| LogError::Disk { id, message: error.to_string() };
     tokio::task::spawn_blocking(read).await.map_err(lost)?
+}
+
+/// Removes a log; it is no fault when there is none.
+///
+/// # Errors
+/// When the disk refuses.
+pub async fn remove(dir: PathBuf, id: LogId) -> Result<(), LogError> {
+    match tokio::fs::remove_file(path_of(&dir, id)).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LogError::of_io(id, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Where a log lies: 256 folders by the last byte of its id, which is random (RFC 9562, 5.7).

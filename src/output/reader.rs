@@ -109,6 +109,11 @@ impl LogReader {
         self.seq
     }
 
+    /// The log's id.
+    pub(super) const fn id(&self) -> LogId {
+        self.id
+    }
+
     /// Where the next entry begins in the file.
     pub(super) const fn offset(&self) -> u64 {
         self.offset

@@ -1,8 +1,8 @@
 //! From a request to the programs that its phases start: the one place that asks the languages.
 use std::collections::BTreeMap;
 
-use crate::job::request::{Request, Work};
-use crate::lang::{Languages, WORK};
+use crate::job::request::{Request, SourceFile, Work};
+use crate::lang::{Languages, Sources, WORK};
 use crate::launch::{InputFile, Program};
 
 /// Where the programs of a job are searched by their own calls of execvp(3).
@@ -36,24 +36,33 @@ pub(super) struct Compile {
 /// # Errors
 /// A message for the owner of the job, when this host cannot do what was asked.
 pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepared, String> {
-    let environment = environment(&request.environment);
+    let environment_of_run = environment(&[], &request.environment);
     let program = |argv: Vec<String>| Program {
         argv: argv.into_iter().map(String::into_bytes).collect(),
-        env: environment.clone(),
+        env: environment_of_run.clone(),
         cwd: WORK.as_bytes().to_vec(),
+    };
+    let in_language = |language: &str, files: Vec<InputFile>, entrypoint: Option<&str>| {
+        let known = languages
+            .find(language)
+            .ok_or_else(|| format!("the language {language} is not in this daemon's table any more"))?;
+        let sources = entrypoint.map_or_else(|| known.one_file(), |entry| sources(entry, &files));
+        let needed = environment(&known.compile_environment, &request.environment);
+        let compile = known.compile_command(&sources).map(|argv| Compile {
+            program: Program { env: needed, ..program(argv) },
+            processes: known.needs.processes.unwrap_or(0),
+        });
+        let run = program(known.run_command(&sources, &request.args));
+        Ok(Prepared { files, compile, run })
     };
     match &request.work {
         Work::Source { language, code } => {
-            let known = languages
-                .find(language)
-                .ok_or_else(|| format!("the language {language} is not in this daemon's table any more"))?;
+            let path = languages.find(language).map_or_else(String::new, |known| known.file.clone());
             let content = code.clone().into_bytes();
-            let source = InputFile { path: known.file.clone(), executable: false, content };
-            let compile = known
-                .compile_command()
-                .map(|argv| Compile { program: program(argv), processes: known.needs.processes.unwrap_or(0) });
-            let run = program(known.run_command(&request.args));
-            Ok(Prepared { files: vec![source], compile, run })
+            in_language(language, vec![InputFile { path, executable: false, content }], None)
+        }
+        Work::Files { language, files, entrypoint } => {
+            in_language(language, files.iter().map(input).collect(), Some(entrypoint))
         }
         Work::Command { image, command } if image == HOST => {
             let run = program([command.as_slice(), &request.args].concat());
@@ -63,11 +72,21 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
     }
 }
 
-/// What a job sees (contract rule 21): what it asked for, and four names where it did not.
-fn environment(asked: &[(String, String)]) -> Vec<Vec<u8>> {
+fn input(file: &SourceFile) -> InputFile {
+    let SourceFile { path, content, executable } = file.clone();
+    InputFile { path, executable, content }
+}
+
+fn sources(entrypoint: &str, files: &[InputFile]) -> Sources {
+    Sources { entrypoint: entrypoint.to_owned(), files: files.iter().map(|file| file.path.clone()).collect() }
+}
+
+/// What a job sees (contract rule 21): what it asked for, and four names where it did not; a compiler
+/// also what it needs.
+fn environment(needed: &[(String, String)], asked: &[(String, String)]) -> Vec<Vec<u8>> {
     let own = [("PATH", PATH), ("HOME", WORK), ("LANG", "C.UTF-8"), ("USER", USER)];
     let mut variables: BTreeMap<&str, &str> = own.into_iter().collect();
-    variables.extend(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    variables.extend(needed.iter().chain(asked).map(|(name, value)| (name.as_str(), value.as_str())));
     variables.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()
 }
 
@@ -111,6 +130,17 @@ mod test {
     }
 
     #[test]
+    fn files_lie_where_the_request_says_and_the_entry_point_is_started() {
+        let file = |path: &str| SourceFile { path: path.to_owned(), content: b"x".to_vec(), executable: true };
+        let files = vec![file("lib.sh"), file("bin/start.sh")];
+        let entrypoint = String::from("bin/start.sh");
+        let prepared = prepared(Work::Files { language: String::from("bash"), files, entrypoint }).unwrap();
+        assert_eq!(words(&prepared.run.argv), ["/bin/bash", "/work/bin/start.sh", "-v"]);
+        let paths: Vec<_> = prepared.files.iter().map(|file| (file.path.as_str(), file.executable)).collect();
+        assert_eq!(paths, [("lib.sh", true), ("bin/start.sh", true)]);
+    }
+
+    #[test]
     fn what_this_host_has_not_is_refused_by_name() {
         assert!(prepared(source("cobol")).unwrap_err().contains("cobol"));
         let of = |image: &str| Work::Command { image: String::from(image), command: vec![String::from("/bin/true")] };
@@ -123,7 +153,7 @@ mod test {
         let asked = [("LANG", "de_DE.UTF-8"), ("X", "a=b")];
         let asked = asked.map(|(name, value)| (String::from(name), String::from(value)));
         let expected = ["HOME=/work", "LANG=de_DE.UTF-8", &format!("PATH={PATH}")];
-        let seen = words(&environment(&asked));
+        let seen = words(&environment(&[], &asked));
         assert_eq!(seen[..3], expected);
         assert_eq!(seen[3..], ["USER=kiln", "X=a=b"]);
     }

@@ -101,10 +101,7 @@ impl Execute for SandboxWork {
 
 impl SandboxWork {
     fn version(&self, work: &Work) -> Option<String> {
-        match work {
-            Work::Source { language, .. } => self.versions.of(language),
-            Work::Command { .. } => None,
-        }
+        work.language().and_then(|language| self.versions.of(language))
     }
 
     /// The whole attempt.

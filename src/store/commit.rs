@@ -12,16 +12,30 @@
 //! once and then forgets it (fsync(2), NOTES).
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::fault::StoreError;
+use super::health::Health;
+use super::mark::Mark;
 
 /// Who waits at most; the next one waits for a place to wait.
 const WAITERS: usize = 1024;
 
 type Answer = oneshot::Sender<Result<(), StoreError>>;
+
+/// What the thread works on.
+pub(super) struct Disk {
+    pub(super) db: sled::Db,
+    /// The file of `db`.
+    pub(super) file: File,
+    pub(super) mark: Mark,
+    /// The seq of the last change.
+    pub(super) last: watch::Receiver<u64>,
+    pub(super) health: Arc<Health>,
+}
 
 /// The thread that makes writes durable. It ends, after the last answer, when this is dropped.
 #[derive(Debug)]
@@ -32,10 +46,9 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Starts the thread.
-    pub(super) fn start(db: sled::Db, file: File) -> io::Result<Self> {
+    pub(super) fn start(disk: Disk) -> io::Result<Self> {
         let (ask, asked) = mpsc::channel(WAITERS);
-        let thread =
-            thread::Builder::new().name(String::from("kiln-commit")).spawn(move || serve(asked, &db, &file))?;
+        let thread = thread::Builder::new().name(String::from("kiln-commit")).spawn(move || serve(asked, &disk))?;
         Ok(Self { ask: Some(ask), thread: Some(thread) })
     }
 
@@ -58,16 +71,10 @@ impl Drop for Committer {
     }
 }
 
-fn serve(mut asked: mpsc::Receiver<Answer>, db: &sled::Db, file: &File) {
-    let mut outcome = Ok(());
+fn serve(mut asked: mpsc::Receiver<Answer>, disk: &Disk) {
     let mut waiting = Vec::new();
     while asked.blocking_recv_many(&mut waiting, WAITERS) > 0 {
-        if outcome.is_ok() {
-            outcome = make_durable(db, file);
-            if let Err(error) = &outcome {
-                tracing::error!(%error, "store: nothing is durable any more");
-            }
-        }
+        let outcome = disk.health.writing(|| disk.make_durable());
         for answer in waiting.drain(..) {
             // Whoever stopped waiting does not need the answer.
             drop(answer.send(outcome.clone()));
@@ -75,7 +82,11 @@ fn serve(mut asked: mpsc::Receiver<Answer>, db: &sled::Db, file: &File) {
     }
 }
 
-fn make_durable(db: &sled::Db, file: &File) -> Result<(), StoreError> {
-    db.flush()?;
-    file.sync_data().map_err(|error| StoreError::of_io(&error))
+impl Disk {
+    fn make_durable(&self) -> Result<(), StoreError> {
+        // A seq is published once its change is in sled, so that the flush takes it along.
+        let seq = *self.last.borrow();
+        self.db.flush()?;
+        self.file.sync_data().and_then(|()| self.mark.set(seq)).map_err(|error| StoreError::of_io(&error))
+    }
 }

@@ -3,6 +3,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::base::id::JobId;
+use crate::job::state::Status;
 
 /// The store could not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,32 +22,48 @@ pub enum StoreError {
         /// What was in the way.
         message: String,
     },
+    /// Changes that were committed are not there: the end of the database was cut off or overwritten.
+    #[error(
+        "the records in {0} end at change {found}, but change {committed} was committed: their end was cut off or \
+         overwritten. Copy the directory before anything else; then put a whole copy in its place, or delete {0}/{1} to go on \
+         without what is missing",
+        dir.display(),
+        super::mark::NAME
+    )]
+    Lost {
+        /// The directory.
+        dir: PathBuf,
+        /// The last change that was durable for certain.
+        committed: u64,
+        /// The last change that is there.
+        found: u64,
+    },
     /// The file system is full. Free space, then start again: nothing is accepted before that.
-    #[error("the file system of the data directory is full: {message}")]
+    #[error("the file system of the data directory is full; make room, then start kiln again: {message}")]
     Full {
         /// What the kernel said.
         message: String,
     },
     /// The file system is read-only.
-    #[error("the file system of the data directory is read-only: {message}")]
+    #[error("the file system of the data directory is read-only; make it writable, then start kiln again: {message}")]
     ReadOnly {
         /// What the kernel said.
         message: String,
     },
     /// The storage below failed. Nothing more is accepted until the daemon starts again.
-    #[error("the store failed: {message}")]
+    #[error("the store failed, and takes nothing more until kiln is started again: {message}")]
     Failed {
         /// What was seen.
         message: String,
     },
     /// Somebody changed the record in between (or made one of the same id). Read it again.
-    #[error("job {id}: revision {offered} does not follow revision {stored}")]
+    #[error("job {id} is at revision {stored}, which {offered} does not fit")]
     Conflict {
         /// The job.
         id: JobId,
         /// The revision that is stored.
         stored: u64,
-        /// The revision that was to be written.
+        /// The revision that was to be written, or that was to be deleted.
         offered: u64,
     },
     /// There is no such record.
@@ -54,6 +71,26 @@ pub enum StoreError {
     Missing {
         /// The job.
         id: JobId,
+    },
+    /// The job has not ended. Cancel it first.
+    #[error("job {id} has not ended: it is {status:?}")]
+    Unfinished {
+        /// The job.
+        id: JobId,
+        /// What it is.
+        status: Status,
+    },
+    /// The page begins too far from the newest job. Use a narrower filter.
+    #[error("a list can be entered at {most} jobs from the newest at most")]
+    TooFar {
+        /// The largest offset.
+        most: u64,
+    },
+    /// The entries that were asked for are gone. Say so to whoever reads, and go on from `first`.
+    #[error("the feed begins at change {first}; what was before is gone")]
+    FeedTrimmed {
+        /// The oldest entry that is there.
+        first: u64,
     },
     /// The record cannot be read. Others can.
     #[error("{record} is damaged: {message}")]

@@ -1,37 +1,55 @@
 //! The records, in sled. The only folder that names it.
 //!
-//! A change is one transaction: the record, its place in the index of unfinished jobs, counters and
-//! a feed entry are written together or not at all. A change that was written survives the end of
+//! A change is one transaction: the record, its places in the lists, counters, unique keys and a
+//! feed entry are written together or not at all. A change that was written survives the end of
 //! this process only once [`Store::commit`] returned; then it survives a power loss too.
 //!
 //! Reads and writes are short work in memory (tens of microseconds; a cold page is one pread), so
-//! that they may be called from async code. Only the commit thread waits for the disk.
+//! that they may be called from async code. Lists, deleting, sweeping and trimming take
+//! milliseconds and belong where blocking is allowed. Only the commit thread waits for the disk.
+//!
+//! Changes are made one at a time ([`Store::memory`] is the lock): sled runs one transaction at a
+//! time in any case. A list never holds it while it walks an index (`list.rs`).
 //!
 //! Not here: who may see a record, what a transition means, what a job printed.
+mod check;
 mod codec;
 mod commit;
+mod expiry;
 mod fault;
 mod feed;
+mod health;
+mod index;
+mod jobs;
+mod keys;
+mod list;
+mod mark;
 mod opening;
 mod trees;
 
 #[cfg(test)]
 mod test;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::watch;
 
 use crate::base::id::JobId;
 use crate::base::time::Clock;
-use crate::job::record::Record;
-use crate::job::state::Status;
 use commit::Committer;
+pub use expiry::EXPIRY_PAGE;
 pub use fault::StoreError;
-pub use feed::{Entry, Subject};
-use trees::{Applied, Change, Trees};
+pub use feed::{Became, Entry, Subject};
+use health::Health;
+use index::Traits;
+pub use keys::{Claim, Claimed, Held, SWEEP_MOST};
+pub use list::{JobFilter, LIST_LIMIT, LIST_REACH, Page};
+use trees::Trees;
 
-/// Most feed entries that one call gives.
+/// Most feed entries that one call gives or removes.
 pub const FEED_PAGE: usize = 1000;
 
 /// The records of one data directory.
@@ -40,11 +58,26 @@ pub struct Store {
     committer: Committer,
     trees: Trees,
     clock: Arc<dyn Clock>,
+    memory: Mutex<Memory>,
+    /// Read while a list is read; written while a job leaves a section of the index.
+    lists: RwLock<()>,
+    /// The seq of the last change.
+    last: watch::Sender<u64>,
+    health: Arc<Health>,
+}
+
+/// What is known without asking sled, and the right to write.
+struct Memory {
+    /// The last seq of the feed.
+    seq: u64,
+    /// The jobs that have not ended, but for those whose record cannot be read.
+    unfinished: BTreeMap<JobId, Traits>,
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("committer", &self.committer).finish_non_exhaustive()
+        let Self { committer, health, .. } = self;
+        f.debug_struct("Store").field("committer", committer).field("health", health).finish_non_exhaustive()
     }
 }
 
@@ -53,15 +86,27 @@ impl Store {
     /// another process holds the directory.
     ///
     /// # Errors
-    /// When the directory is in use, or cannot be opened.
+    /// When the directory is in use, cannot be opened, or lacks what was committed.
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let opening::Opened { db, file } = opening::open(dir)?;
-        let trees = Trees::open(&db)?;
-        let committer = Committer::start(db, file).map_err(|error| {
-            let message = format!("cannot start the commit thread: {error}");
-            StoreError::Unopenable { dir: dir.to_path_buf(), message }
-        })?;
-        Ok(Self { committer, trees, clock })
+        let unopenable = |message: String| StoreError::Unopenable { dir: dir.to_path_buf(), message };
+        let (trees, memory) = health::guarded(|| {
+            let trees = Trees::open(&db)?;
+            let memory = Memory::read(&trees)?;
+            Ok::<_, StoreError>((trees, memory))
+        })
+        .map_err(unopenable)??;
+        let (mark, marked) =
+            mark::Mark::open(dir).map_err(|error| unopenable(format!("{}: {error}", mark::path(dir).display())))?;
+        if let Some(marked) = marked.filter(|marked| *marked > memory.seq) {
+            return Err(StoreError::Lost { dir: dir.to_path_buf(), committed: marked, found: memory.seq });
+        }
+        let health = Arc::new(Health::default());
+        let last = watch::Sender::new(memory.seq);
+        let disk = commit::Disk { db, file, mark, last: last.subscribe(), health: Arc::clone(&health) };
+        let committer =
+            Committer::start(disk).map_err(|error| unopenable(format!("cannot start the commit thread: {error}")))?;
+        Ok(Self { committer, trees, clock, memory: Mutex::new(memory), lists: RwLock::new(()), last, health })
     }
 
     /// Waits until everything that was written before the call is durable.
@@ -72,130 +117,31 @@ impl Store {
         self.committer.commit().await
     }
 
-    /// Writes a new job.
-    ///
-    /// # Errors
-    /// `Conflict` when there is one with this id.
-    pub fn create_job(&self, record: &Record) -> Result<(), StoreError> {
-        let request = codec::request(record)?;
-        let length = request.len().try_into().unwrap_or(u64::MAX);
-        let change = self.change(record, codec::body(record, length)?);
-        match self.trees.apply(&Change { request, ..change })? {
-            Applied::Written => Ok(()),
-            Applied::Overtaken => Err(self.conflict(record)?),
-        }
+    /// Why nothing is written any more; `None` while all is well. It stays until the store is
+    /// opened again.
+    pub fn fault(&self) -> Option<StoreError> {
+        self.health.fault().cloned()
     }
 
-    /// Writes a changed job; its request never changes.
-    ///
-    /// # Errors
-    /// `Conflict` unless the stored revision is the one just before the record's.
-    pub fn update_job(&self, record: &Record) -> Result<(), StoreError> {
-        let missing = StoreError::Missing { id: record.id };
-        let expected = self.trees.jobs.get(record.id.as_bytes())?.ok_or(missing)?;
-        let stored = codec::stored(record.id, &expected)?;
-        if stored.revision.checked_add(1) != Some(record.head.revision) {
-            return Err(conflict(record, stored.revision));
-        }
-        let change = self.change(record, codec::body(record, stored.request_bytes)?);
-        let old = Some(stored.observed.status());
-        match self.trees.apply(&Change { old, expected: Some(expected), ..change })? {
-            Applied::Written => Ok(()),
-            Applied::Overtaken => Err(self.conflict(record)?),
-        }
-    }
-
-    /// The job, if there is one.
-    ///
-    /// # Errors
-    /// When the record cannot be read; the error names it.
-    pub fn job(&self, id: JobId) -> Result<Option<Record>, StoreError> {
-        let Some(body) = self.trees.jobs.get(id.as_bytes())? else {
-            return Ok(None);
-        };
-        let mut request = Vec::new();
-        for part in self.trees.requests.scan_prefix(id.as_bytes()) {
-            request.extend_from_slice(&part?.1);
-        }
-        codec::decode(id, &body, &request).map(Some)
-    }
-
-    /// The ids of all jobs that have not ended, oldest first.
-    ///
-    /// # Errors
-    /// When the storage fails.
-    pub fn unfinished_ids(&self) -> Result<Vec<JobId>, StoreError> {
-        self.trees.unfinished.iter().keys().map(|key| id_of(&key?)).collect()
-    }
-
-    /// All jobs that have not ended, oldest first.
-    ///
-    /// # Errors
-    /// When one of them cannot be read; the error names it.
-    pub fn unfinished_jobs(&self) -> Result<Vec<Record>, StoreError> {
-        let mut records = Vec::new();
-        for id in self.unfinished_ids()? {
-            records.push(self.job(id)?.ok_or(StoreError::Missing { id })?);
-        }
-        Ok(records)
-    }
-
-    /// How many jobs have this status, exactly.
-    ///
-    /// # Errors
-    /// When the storage fails.
-    pub fn count(&self, status: Status) -> Result<u64, StoreError> {
-        self.trees.count(status)
-    }
-
-    /// The changes after `seq`, oldest first, at most `limit` of them and at most [`FEED_PAGE`].
-    ///
-    /// # Errors
-    /// When an entry cannot be read; the error names it.
-    pub fn feed_after(&self, seq: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let from = seq.saturating_add(1).to_be_bytes();
-        let page = self.trees.feed.range(from..).take(limit.min(FEED_PAGE));
-        page.map(|pair| {
-            let (key, value) = pair?;
-            serde_json::from_slice(&value).map_err(|error| {
-                let seq = key.as_ref().try_into().map_or(0, u64::from_be_bytes);
-                let record = format!("feed entry {seq}");
-                StoreError::Damaged { record, message: error.to_string() }
-            })
-        })
-        .collect()
-    }
-
-    /// The change that writes `body` as a new record.
-    fn change(&self, record: &Record, body: Vec<u8>) -> Change {
-        Change {
-            id: record.id,
-            owner: record.head.ownership.owner.clone(),
-            at: self.clock.now(),
-            old: None,
-            new: record.observed.status(),
-            body,
-            expected: None,
-            request: Vec::new(),
-        }
-    }
-
-    /// Why the record was not the expected one.
-    fn conflict(&self, record: &Record) -> Result<StoreError, StoreError> {
-        let id = record.id;
-        let body = self.trees.jobs.get(id.as_bytes())?.ok_or(StoreError::Missing { id })?;
-        Ok(conflict(record, codec::stored(id, &body)?.revision))
+    /// The right to write, and what is known in memory. A panic while it was held made the store
+    /// refuse writes, so that what it left is only read.
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const fn conflict(record: &Record, stored: u64) -> StoreError {
-    StoreError::Conflict { id: record.id, stored, offered: record.head.revision }
-}
-
-fn id_of(key: &[u8]) -> Result<JobId, StoreError> {
-    let bytes = key.try_into().map_err(|_length| {
-        let record = String::from("the index of unfinished jobs");
-        StoreError::Damaged { record, message: format!("a key has {} bytes", key.len()) }
-    })?;
-    Ok(JobId::from_bytes(bytes))
+impl Memory {
+    fn read(trees: &Trees) -> Result<Self, StoreError> {
+        let mut unfinished = BTreeMap::new();
+        for key in trees.unfinished.iter().keys() {
+            let id = trees::id_of("unfinished", &key?)?;
+            match jobs::read_outline(trees, id) {
+                Ok(Some(record)) => drop(unfinished.insert(id, Traits::of(&record))),
+                // Whoever takes up unfinished jobs says so of each one; `check` does too.
+                Ok(None) | Err(StoreError::Damaged { .. } | StoreError::OtherSchema { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { seq: trees.last_seq()?, unfinished })
+    }
 }

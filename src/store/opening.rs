@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::fault::StoreError;
+use super::health::guarded;
 
 /// sled fills this and no more; its own default is 1 GiB.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -32,10 +33,11 @@ pub(super) fn open(dir: &Path) -> Result<Opened, StoreError> {
         |error: &io::Error| StoreError::of_file_system(error).unwrap_or_else(|| because(error.to_string()));
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| unopenable(&e))?;
     remove_unfinished_snapshots(dir).map_err(|e| unopenable(&e))?;
-    let db = match open_locked(dir) {
+    let open = || guarded(|| open_locked(dir)).map_err(|said| because(damage(&said)));
+    let db = match open()? {
         Err(sled::Error::Corruption { at: None, .. }) => {
             set_snapshots_aside(dir).map_err(|e| unopenable(&e))?;
-            open_locked(dir)
+            open()?
         }
         opened => opened,
     };
@@ -43,11 +45,16 @@ pub(super) fn open(dir: &Path) -> Result<Opened, StoreError> {
         if is_lock(&error) {
             return StoreError::InUse { dir: dir.to_path_buf() };
         }
-        if let sled::Error::Io(io) = &error { unopenable(io) } else { because(error.to_string()) }
+        if let sled::Error::Io(io) = &error { unopenable(io) } else { because(damage(&error)) }
     })?;
     let file = File::open(dir.join("db")).map_err(|e| unopenable(&e))?;
     keep_names(dir).map_err(|e| unopenable(&e))?;
     Ok(Opened { db, file })
+}
+
+/// What sled said about its files, and what can be done.
+fn damage(said: &dyn ToString) -> String {
+    format!("the database is damaged, put a copy in its place ({})", said.to_string())
 }
 
 /// Opens, waiting a second at most for somebody else's lock.

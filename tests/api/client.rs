@@ -122,6 +122,12 @@ pub(crate) fn execute() -> RequestBuilder {
     request(Method::POST, "/v1/execute").content_type("application/json")
 }
 
+/// Makes a job; gives its path.
+pub(crate) async fn made(state: &ApiState) -> String {
+    let answer = ask_state(state.clone(), execute().body(hello().to_string())).await;
+    answer.body["_links"]["self"]["href"].as_str().unwrap().to_owned()
+}
+
 /// Posts a body to `/v1/execute`.
 pub(crate) async fn post(core: FakeCore, body: &Value) -> Answer {
     let request = execute().body(body.to_string());

@@ -1,11 +1,17 @@
 //! A core that does what a test says.
+use std::ops::Range;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use kiln::access::{Ownership, Principal};
-use kiln::api::core::{Captured, Core, HostUsage, Load, Phase, ReadError, SHOWN_AT_MOST, Stream, SubmitError};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use kiln::access::{Ownership, Permit, Principal};
+use kiln::api::core::{
+    CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, JobFilter, JobPage, Load, Phase,
+    ReadError, SHOWN_AT_MOST, Selection, Stream, SubmitError,
+};
 use kiln::base::id::{JobId, LogId};
 use kiln::base::time::Timestamp;
 use kiln::job::record::{Attempt, Family, Head, PhaseResult, Ran, Record, SCHEMA, Wanted};
@@ -18,10 +24,13 @@ pub(crate) const CREATED: Timestamp = Timestamp(1_672_574_400_250_000);
 pub(crate) const NOW: Timestamp = Timestamp(1_672_583_400_000_000);
 
 /// What the core does.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct FakeCore {
     pub refusal: Option<SubmitError>,
     pub ready: Result<(), String>,
     pub ends: bool,
+    /// Cancelling does not end it in time.
+    pub keeps_running: bool,
     pub panics: bool,
     pub stdout: Vec<u8>,
     pub compiled: bool,
@@ -36,6 +45,7 @@ impl Default for FakeCore {
             refusal: None,
             ready: Ok(()),
             ends: true,
+            keeps_running: false,
             panics: false,
             stdout: b"Hello, World!\n".to_vec(),
             compiled: false,
@@ -83,6 +93,14 @@ impl FakeCore {
             observed: if self.ends { ended } else { State::Queued },
             attempts: if self.ends { vec![attempt] } else { Vec::new() },
             log: LogId::new(),
+        }
+    }
+
+    fn selected(&self, selection: Selection) -> Vec<u8> {
+        match (selection.phase, selection.stream) {
+            (Phase::Run, Some(Stream::Stdout) | None) => self.stdout.clone(),
+            (Phase::Compile, Some(Stream::Stderr) | None) => b"warning".to_vec(),
+            (Phase::Run, Some(Stream::Stderr)) | (Phase::Compile, Some(Stream::Stdout)) => Vec::new(),
         }
     }
 
@@ -134,8 +152,68 @@ impl Core for FakeCore {
         Load { running: 5, queued: 2 }
     }
 
-    fn ready(&self) -> Result<(), String> {
-        self.ready.clone()
+    fn output_bytes<'a>(&'a self, _record: &'a Record, selection: Selection) -> BoxFuture<'a, Result<u64, ReadError>> {
+        let bytes = self.selected(selection).len().try_into().unwrap();
+        std::future::ready(Ok(bytes)).boxed()
+    }
+
+    fn output(
+        &self,
+        _record: &Record,
+        selection: Selection,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Bytes, ReadError>> {
+        let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+        let bytes = Bytes::from(self.selected(selection)).slice(range);
+        stream::iter([Ok(bytes)]).boxed()
+    }
+
+    fn jobs(&self, filter: JobFilter, limit: usize, offset: u64) -> BoxFuture<'_, Result<JobPage, ReadError>> {
+        let fits = |record: &&Record| {
+            filter.owner.as_ref().is_none_or(|owner| *owner == record.head.ownership.owner)
+                && filter.status.is_none_or(|status| status == record.observed.status())
+                && filter.language.as_deref().is_none_or(|language| record.request.work.language() == Some(language))
+        };
+        let all: Vec<Record> = self.jobs.lock().unwrap().iter().rev().filter(fits).cloned().collect();
+        let total = all.len().try_into().unwrap();
+        let jobs = all.into_iter().skip(offset.try_into().unwrap()).take(limit).collect();
+        std::future::ready(Ok(JobPage { jobs, total })).boxed()
+    }
+
+    fn delete<'a>(&'a self, record: &'a Record, _permit: Permit) -> BoxFuture<'a, Result<(), DeleteError>> {
+        let ended = matches!(record.observed, State::Ended { .. });
+        if ended {
+            self.jobs.lock().unwrap().retain(|other| other.id != record.id);
+        }
+        std::future::ready(if ended { Ok(()) } else { Err(DeleteError::Unfinished) }).boxed()
+    }
+
+    fn cancel(&self, job: JobId, _permit: Permit) -> BoxFuture<'_, Result<(), CancelError>> {
+        let mut jobs = self.jobs.lock().unwrap();
+        let record = jobs.iter_mut().find(|record| record.id == job).unwrap();
+        let termination = Termination::without_exit(Reason::Cancelled, None);
+        let ended = record.observed.clone().end(NOW, termination).map_err(|_wrong| CancelError::Over);
+        let stays = self.keeps_running;
+        let outcome = ended.map(|state| {
+            if !stays {
+                record.observed = state;
+            }
+        });
+        std::future::ready(outcome).boxed()
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let (condition, message) = match &self.ready {
+            Ok(()) => (Condition::Healthy, String::from("well")),
+            Err(message) => (Condition::Unhealthy, message.clone()),
+        };
+        let queue = Check { part: "queue", condition: Condition::Degraded, message: String::from("full") };
+        vec![Check { part: "sandbox", condition, message }, queue]
+    }
+
+    fn host(&self) -> HostFacts {
+        let (kernel, cgroups) = (Some(String::from("6.1.0")), String::from("cgroup v2"));
+        HostFacts { kernel, cgroups, max_concurrent: 4, max_queued: 100 }
     }
 
     fn languages(&self) -> Vec<KnownLanguage> {
@@ -143,6 +221,7 @@ impl Core for FakeCore {
             id: id.to_owned(),
             aliases: vec![format!("{id}x")],
             version: version.map(str::to_owned),
+            reserved: (id == "c").then(|| String::from("program")),
         };
         vec![known("python", Some("3.11.2")), known("bash", None), known("c", None)]
     }

@@ -18,7 +18,7 @@ async fn post_text(text: &str) -> Answer {
 
 #[tokio::test]
 async fn an_unknown_path_is_404() {
-    for path in ["/", "/v1", "/v1/jobs", "/v1/job/x", "/nothing", "/v1/jobs/x/y"] {
+    for path in ["/", "/v1", "/v1/job/x", "/nothing", "/v1/jobs/x/y"] {
         check(&ask(FakeCore::default(), get(path)).await, StatusCode::NOT_FOUND, "NOT_FOUND");
     }
 }
@@ -36,7 +36,10 @@ async fn a_wrong_method_is_405_and_names_the_right_ones() {
     let cases = [
         (Method::GET, "/v1/execute", "POST"),
         (Method::DELETE, "/v1/execute/", "POST"),
-        (Method::POST, "/v1/jobs/x", "GET, HEAD"),
+        (Method::POST, "/v1/jobs/x", "DELETE, GET, HEAD"),
+        (Method::POST, "/v1/jobs", "GET, HEAD"),
+        (Method::GET, "/v1/jobs/x/data", "DELETE"),
+        (Method::GET, "/v1/execute/file/", "POST"),
         (Method::PUT, "/healthz", "GET, HEAD"),
         (Method::POST, "/openapi.json", "GET, HEAD"),
         (Method::POST, "/docs/", "GET, HEAD"),

@@ -31,7 +31,7 @@ async fn an_ended_job_is_shown_whole() {
     let mut body = answer.body;
     let id = body["job_id"].as_str().unwrap().to_owned();
     assert!(id.starts_with("job_") && id.len() == 36, "{id}");
-    assert_eq!(body["_links"], json!({"self": {"href": format!("/v1/jobs/{id}")}}));
+    assert_eq!(body["_links"]["self"], json!({"href": format!("/v1/jobs/{id}")}));
     let usage = body["usage"].take();
     assert_eq!(usage["wall_us"], 150_000);
     assert_eq!(usage["memory_peak_bytes"], 4096);

@@ -9,6 +9,12 @@ mod errors;
 #[cfg(test)]
 mod execution;
 #[cfg(test)]
+mod form;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod output;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod system;

@@ -12,6 +12,8 @@ mod crash;
 #[cfg(test)]
 mod descendants;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod held;
@@ -25,6 +27,8 @@ mod http;
 mod identity;
 #[cfg(test)]
 mod isolation;
+#[cfg(test)]
+mod jobs;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

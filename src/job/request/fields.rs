@@ -15,7 +15,7 @@ const NAME_AT_MOST: usize = 64;
 #[derive(Debug)]
 pub struct Reader<'value, 'faults> {
     members: Option<&'value Map<String, Value>>,
-    prefix: &'static str,
+    prefix: String,
     faults: &'faults mut Faults,
 }
 
@@ -23,17 +23,32 @@ impl<'value, 'faults> Reader<'value, 'faults> {
     /// Reads a whole body.
     pub fn root(body: &'value Value, faults: &'faults mut Faults) -> Self {
         let members = body.as_object();
-        let mut reader = Self { members, prefix: "", faults };
+        let mut reader = Self { members, prefix: String::new(), faults };
         if members.is_none() {
             reader.fault("body", format!("an object is expected, not {}", kind(body)));
         }
         reader
     }
 
-    /// Reads the object in member `name`; `prefix` is `name` with a dot.
-    pub fn inside(&mut self, name: &str, prefix: &'static str) -> Reader<'value, '_> {
+    /// Reads the object in member `name`.
+    pub fn inside(&mut self, name: &str) -> Reader<'value, '_> {
         let members = self.typed(name, "an object", Value::as_object);
-        Reader { members, prefix, faults: self.faults }
+        Reader { members, prefix: format!("{}{name}.", self.prefix), faults: self.faults }
+    }
+
+    /// The list in member `name`.
+    pub fn list(&mut self, name: &str) -> Option<&'value [Value]> {
+        self.typed(name, "a list", Value::as_array).map(Vec::as_slice)
+    }
+
+    /// Reads the object that is an item of the list in member `name`.
+    pub fn item(&mut self, name: &str, index: usize, item: &'value Value) -> Reader<'value, '_> {
+        let members = item.as_object();
+        let name = format!("{name}[{index}]");
+        if members.is_none() {
+            self.wrong_type(&name, "an object", item);
+        }
+        Reader { members, prefix: format!("{}{name}.", self.prefix), faults: self.faults }
     }
 
     /// Whether there are members to read: a body that is no object has one fault and no others.
@@ -46,12 +61,10 @@ impl<'value, 'faults> Reader<'value, 'faults> {
         self.value(name).is_some()
     }
 
-    /// Notes every member that is in neither list, and those that are `not_built`.
-    pub fn only(&mut self, known: &[&str], not_built: &[&str]) {
+    /// Notes every member that is not in the list.
+    pub fn only(&mut self, known: &[&str]) {
         for name in self.members.into_iter().flat_map(Map::keys).map(String::as_str) {
-            if not_built.contains(&name) {
-                self.fault(name, "not built yet");
-            } else if !known.contains(&name) {
+            if !known.contains(&name) {
                 self.fault(&shown(name), format!("unknown field; known: {}", known.join(", ")));
             }
         }

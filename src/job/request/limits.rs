@@ -20,8 +20,8 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, policy: &Policy) -> Limits {
     let (default, ceiling) = (&policy.default, &policy.ceiling);
     let wall = seconds(reader, "timeout", ceiling.wall).unwrap_or(default.wall);
     let memory = mebibytes(reader, "memory_limit", ceiling.memory).unwrap_or(default.memory);
-    let mut inside = reader.inside("limits", "limits.");
-    inside.only(LIMITS, &[]);
+    let mut inside = reader.inside("limits");
+    inside.only(LIMITS);
     let reader = &mut inside;
     Limits {
         wall,

@@ -3,6 +3,7 @@
 //! [`read`] is the only way from a body to a [`Request`]. It names every fault at once, each with
 //! its dotted path. Not here: JSON text, multipart forms, HTTP.
 pub mod fields;
+pub mod files;
 mod limits;
 mod program;
 mod work;
@@ -14,11 +15,16 @@ use crate::base::fault::Faults;
 use crate::job::limits::{Limits, Policy};
 use crate::job::request::fields::Reader;
 
+/// The image that is embedded: the host's own programs.
+pub const HOST_IMAGE: &str = "host";
+
 /// The members that `POST /v1/execute` takes.
 pub const FIELDS: &[&str] = &[
     "language",
     "version",
     "code",
+    "files",
+    "entrypoint",
     "image",
     "command",
     "args",
@@ -44,9 +50,6 @@ pub const LIMITS: &[&str] = &[
     "compile_timeout",
     "compile_memory",
 ];
-
-/// Members that the contract has and that are refused by name.
-pub const NOT_BUILT: &[&str] = &["files", "entrypoint"];
 
 /// A job that may run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +78,15 @@ pub enum Work {
         /// The text.
         code: String,
     },
+    /// Source files in a language (`language` + `files`).
+    Files {
+        /// Id of the language in the table, aliases resolved.
+        language: String,
+        /// At least one, no path twice.
+        files: Vec<SourceFile>,
+        /// Path of the one that is started, or that the compiler is given first.
+        entrypoint: String,
+    },
     /// A program of an image, as it is (`image` + `command`).
     Command {
         /// Name of the image; `host` is the embedded one.
@@ -82,6 +94,36 @@ pub enum Work {
         /// The program and its arguments.
         command: Vec<String>,
     },
+}
+
+impl Work {
+    /// Id of the language of a source.
+    pub fn language(&self) -> Option<&str> {
+        match self {
+            Self::Source { language, .. } | Self::Files { language, .. } => Some(language),
+            Self::Command { .. } => None,
+        }
+    }
+
+    /// Name of the image.
+    pub fn image(&self) -> &str {
+        match self {
+            Self::Source { .. } | Self::Files { .. } => HOST_IMAGE,
+            Self::Command { image, .. } => image,
+        }
+    }
+}
+
+/// A file of a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Below the working directory: plain names with `/` between them.
+    pub path: String,
+    /// The bytes.
+    #[serde(with = "crate::base::base64_text")]
+    pub content: Vec<u8>,
+    /// Whether it may be executed.
+    pub executable: bool,
 }
 
 /// What a client asks for, and how it wants the answer.
@@ -111,6 +153,8 @@ pub struct KnownLanguage {
     pub aliases: Vec<String>,
     /// Its version, where it is known.
     pub version: Option<String>,
+    /// Name that a file of a program must not have: the compiler writes there.
+    pub reserved: Option<String>,
 }
 
 /// Reads the body of `POST /v1/execute` (contract rule 21).
@@ -120,7 +164,7 @@ pub struct KnownLanguage {
 pub fn read(body: &Value, policy: &Policy, languages: &[KnownLanguage]) -> Result<Submission, Faults> {
     let mut faults = Faults::default();
     let mut reader = Reader::root(body, &mut faults);
-    reader.only(FIELDS, NOT_BUILT);
+    reader.only(FIELDS);
     let work = work::read(&mut reader, languages);
     let program = program::read(&mut reader);
     let answer = answer(&mut reader);

@@ -32,8 +32,9 @@ fn languages() -> Vec<KnownLanguage> {
         id: id.to_owned(),
         aliases: vec![alias.to_owned()],
         version: version.map(str::to_owned),
+        reserved: (id == "c").then(|| String::from("program")),
     };
-    vec![known("python", "py", Some("3.11.2")), known("bash", "sh", None)]
+    vec![known("python", "py", Some("3.11.2")), known("bash", "sh", None), known("c", "gcc", None)]
 }
 
 fn accepted(body: &Value) -> Submission {
@@ -142,7 +143,7 @@ fn a_body_that_is_no_object_has_one_fault() {
 
 #[test]
 fn an_empty_body_names_what_is_required() {
-    refused(&json!({}), &[("language", "required"), ("code", "required")]);
+    refused(&json!({}), &[("language", "Language is required"), ("code", "required")]);
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn every_fault_is_named_at_once() {
         &body,
         &[
             ("extra", "unknown field; known: language, "),
-            ("language", "unknown language `perl`; known: python, bash"),
+            ("language", "unknown language `perl`; known: python, bash, c"),
             ("code", "a string is expected, not a number"),
             ("args[1]", "a string is expected"),
             ("args[2]", "NUL"),
@@ -231,7 +232,7 @@ fn the_two_pairs_exclude_each_other() {
 #[test]
 fn half_a_pair_names_the_other_half() {
     refused(&json!({"language": "python"}), &[("code", "required with language")]);
-    refused(&json!({"code": ""}), &[("language", "required with code")]);
+    refused(&json!({"code": ""}), &[("language", "Language is required")]);
     refused(&json!({"image": "host"}), &[("command", "required with image")]);
     refused(&json!({"command": ["x"]}), &[("image", "required with command; known: host")]);
 }
@@ -302,10 +303,99 @@ fn a_variable_name_is_a_shell_name() {
     }
 }
 
+fn project(files: &Value) -> Value {
+    json!({"language": "c", "files": files})
+}
+
 #[test]
-fn what_is_not_built_yet_is_refused_by_name() {
-    let body = json!({"language": "python", "files": [], "entrypoint": "main.py"});
-    refused(&body, &[("entrypoint", "not built yet"), ("files", "not built yet")]);
+fn a_program_of_files_has_the_first_as_its_entry_point_unless_it_says_otherwise() {
+    let files = json!([{"path": "a.c", "content": "ä"},
+        {"path": "lib/b.h", "content_base64": "AP8=", "executable": true}]);
+    let file = |path: &str, content: &[u8], executable: bool| SourceFile {
+        path: path.to_owned(),
+        content: content.to_vec(),
+        executable,
+    };
+    let expected = vec![file("a.c", "ä".as_bytes(), false), file("lib/b.h", &[0, 255], true)];
+    for (asked, entrypoint) in [(None, "a.c"), (Some("lib/b.h"), "lib/b.h")] {
+        let mut body = project(&files);
+        if let Some(asked) = asked {
+            body["entrypoint"] = json!(asked);
+        }
+        let (language, files, entrypoint) = ("c".to_owned(), expected.clone(), entrypoint.to_owned());
+        assert_eq!(accepted(&body).request.work, Work::Files { language, files, entrypoint });
+    }
+}
+
+#[test]
+fn a_path_that_init_would_not_write_is_refused() {
+    let long = "x".repeat(256);
+    for (path, message) in [
+        ("", "is empty"),
+        ("/etc/passwd", "is absolute"),
+        ("../x", "has a part `.` or `..`"),
+        ("a/../b", "has a part `.` or `..`"),
+        ("./a", "has a part `.` or `..`"),
+        ("a//b", "has an empty part"),
+        ("a/", "has an empty part"),
+        ("a\0b", "holds a NUL"),
+        (&long, "longer than 255"),
+        (&"x/".repeat(600), "longer than 1024"),
+        ("program", "is where the compiler writes"),
+        ("program/x", "is where the compiler writes"),
+    ] {
+        refused(&project(&json!([{"path": path, "content": ""}])), &[("files[0].path", message)]);
+    }
+    let file = json!([{"path": "program", "content": ""}]);
+    accepted(&json!({"language": "python", "files": file}));
+}
+
+#[test]
+fn files_that_collide_are_refused() {
+    let file = |path: &str| json!({"path": path, "content": ""});
+    refused(&project(&json!([file("a"), file("a")])), &[("files[1].path", "is the path of files[0] too")]);
+    let below = [("files[0].path", "lies below files[1]")];
+    refused(&project(&json!([file("a/b/c"), file("a")])), &below);
+    accepted(&project(&json!([file("a/b"), file("a/c"), file("a.b"), file("programs")])));
+}
+
+#[test]
+fn every_fault_of_every_file_is_named() {
+    let files = json!([
+        5,
+        {"path": 1, "content": "", "mode": 7},
+        {"content": "", "content_base64": ""},
+        {"path": "x", "executable": 1},
+        {"path": "y", "content_base64": "?"},
+    ]);
+    refused(
+        &project(&files),
+        &[
+            ("files[0]", "an object is expected, not a number"),
+            ("files[1].mode", "unknown field; known: path"),
+            ("files[1].path", "a string is expected"),
+            ("files[2].path", "required"),
+            ("files[2].content_base64", "not both"),
+            ("files[3].content", "required"),
+            ("files[3].executable", "true or false"),
+            ("files[4].content_base64", "not base64"),
+        ],
+    );
+}
+
+#[test]
+fn files_have_bounds_and_go_with_a_language() {
+    refused(&project(&json!([])), &[("files", "holds 0 files; 1 to 1000")]);
+    refused(&project(&json!(vec![1; 1001])), &[("files", "holds 1001 files")]);
+    refused(&project(&json!({})), &[("files", "a list is expected")]);
+    let file = json!([{"path": "a", "content": ""}]);
+    refused(&json!({"files": file}), &[("language", "Language is required")]);
+    refused(&python(&json!({"files": file})), &[("files", "give code or files, not both")]);
+    refused(&python(&json!({"entrypoint": "a"})), &[("entrypoint", "goes with files")]);
+    let body = json!({"language": "c", "files": file, "entrypoint": "b"});
+    refused(&body, &[("entrypoint", "`b` is none of the files")]);
+    let body = json!({"image": "host", "command": ["x"], "files": file});
+    refused(&body, &[("image", "not both"), ("language", "Language is required")]);
 }
 
 #[test]

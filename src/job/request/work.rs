@@ -1,17 +1,17 @@
-//! What to run: `language` + `code`, or `image` + `command`, and never both.
+//! What to run: `language` with `code` or `files`, or `image` with `command`, and never both.
 use crate::job::request::fields::{Reader, shown};
-use crate::job::request::program;
-use crate::job::request::{KnownLanguage, Work};
+use crate::job::request::{HOST_IMAGE, KnownLanguage, Work};
+use crate::job::request::{files, program};
 
-/// The image that is embedded: the host's own programs.
-pub(super) const HOST_IMAGE: &str = "host";
+/// Members that go with a language.
+const SOURCE: [&str; 4] = ["language", "code", "files", "entrypoint"];
 /// Images that a request may name.
 const IMAGES: &[&str] = &[HOST_IMAGE];
 
 /// Reads the members that say what to run; nothing when one of them is at fault.
 pub(super) fn read(reader: &mut Reader<'_, '_>, languages: &[KnownLanguage]) -> Option<Work> {
     let by_image = reader.has("image") || reader.has("command");
-    let by_source = reader.has("language") || reader.has("code");
+    let by_source = SOURCE.iter().any(|name| reader.has(name));
     if by_image && by_source {
         let extra = if reader.has("image") { "image" } else { "command" };
         reader.fault(extra, "give language and code, or image and command, not both");
@@ -25,14 +25,24 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, languages: &[KnownLanguage]) -> 
 }
 
 fn source(reader: &mut Reader<'_, '_>, languages: &[KnownLanguage]) -> Option<Work> {
-    let language = known_language(reader, languages);
-    let code = reader.text("code").map(str::to_owned);
-    let instead = reader.has("files");
-    if !reader.has("code") && !instead && reader.is_object() {
-        reader.fault("code", "required with language (or give image and command)");
+    let known = known_language(reader, languages);
+    let (by_code, by_files) = (reader.has("code"), reader.has("files"));
+    if by_code && by_files {
+        reader.fault("files", "give code or files, not both");
+    } else if !by_code && !by_files && reader.is_object() {
+        reader.fault("code", "required with language, or files (or give image and command)");
     }
-    check_version(reader, language);
-    Some(Work::Source { language: language?.id.clone(), code: code? })
+    if reader.has("entrypoint") && !by_files {
+        reader.fault("entrypoint", "goes with files");
+    }
+    check_version(reader, known);
+    let code = reader.text("code").map(str::to_owned);
+    let program = if by_files { files::read(reader, known) } else { None };
+    let language = known?.id.clone();
+    match program {
+        Some(files::Program { files, entrypoint }) => Some(Work::Files { language, files, entrypoint }),
+        None => Some(Work::Source { language, code: code? }),
+    }
 }
 
 fn known_language<'known>(
@@ -41,7 +51,8 @@ fn known_language<'known>(
 ) -> Option<&'known KnownLanguage> {
     if !reader.has("language") {
         if reader.is_object() {
-            reader.fault("language", "required with code (or give image and command)");
+            // The words of the execution specification.
+            reader.fault("language", "Language is required");
         }
         return None;
     }
@@ -56,7 +67,8 @@ fn known_language<'known>(
 }
 
 impl KnownLanguage {
-    fn is_called(&self, name: &str) -> bool {
+    /// Whether this is its id or an alias.
+    pub fn is_called(&self, name: &str) -> bool {
         self.id == name || self.aliases.iter().any(|alias| alias == name)
     }
 }

@@ -1,0 +1,1 @@
+DELETE /v1/admin/jobs/{job_id}

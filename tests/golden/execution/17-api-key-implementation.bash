@@ -1,0 +1,5 @@
+# Header
+Authorization: Bearer <api_key>
+
+# Query Parameter
+?v=1&api_key=<api_key>

@@ -1,0 +1,3 @@
+# Connect to job stream
+GET /v1/jobs/{job_id}/stream
+Upgrade: websocket

@@ -1,0 +1,8 @@
+# Liveness probe
+GET /healthz
+
+# Readiness probe
+GET /readyz
+
+# Detailed health
+GET /healthz/detail
