@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use serde_json::Value;
 
 use crate::access::{Permit, Principal};
 use crate::base::id::JobId;
@@ -57,6 +58,10 @@ pub trait Core: Send + Sync + 'static {
 
     /// Removes an ended job with all that it printed.
     fn delete<'a>(&'a self, record: &'a Record, permit: Permit) -> BoxFuture<'a, Result<(), DeleteError>>;
+
+    /// What is or was in force for a phase, in the form of the OCI runtime specification; nothing where the
+    /// job has no such phase.
+    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, ReadError>;
 
     /// Asks for the end of a job.
     fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>>;

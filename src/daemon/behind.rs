@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
 
 use crate::access::{Permit, Principal};
 use crate::api::core::{
@@ -118,6 +119,12 @@ impl Core for Behind {
             })
         }
         .boxed()
+    }
+
+    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, ReadError> {
+        let spec = queue::spec::of(record, phase_of(phase), &self.languages, self.launcher.cgroups());
+        let Some(spec) = spec.map_err(ReadError)? else { return Ok(None) };
+        serde_json::to_value(spec).map(Some).map_err(unreadable)
     }
 
     fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>> {

@@ -20,6 +20,7 @@ mod place;
 mod program;
 mod recover;
 mod run;
+pub mod spec;
 mod versions;
 
 #[cfg(test)]

@@ -92,6 +92,7 @@ impl Execute for SandboxWork {
                 compile: None,
                 run: None,
                 version: self.version(&task.request.work),
+                first_id: None,
             };
             let ended = self.attempt(&task, recorded, &mut attempt).await;
             Outcome { attempt, termination: ended.unwrap_or_else(|early| *early) }
@@ -112,6 +113,7 @@ impl SandboxWork {
         let (tree, recorded) = tokio::join!(self.launcher.make_tree(disk, inodes_of(disk)), recorded);
         recorded.map_err(|error| setup_failed(format!("the job could not be recorded: {error}")))?;
         let tree = tree.map_err(|error| Box::new(refusal(&error)))?;
+        attempt.first_id = Some(tree.first_id());
         let mut attempting = Attempting { work: self, task, log, attempt };
         let ended = attempting.phases(prepared, &tree).await;
         attempting.note_end(&ended);
@@ -205,7 +207,7 @@ fn early(message: String) -> Early {
     Box::new(setup_failed(message))
 }
 
-fn sandbox_limits(phase: &PhaseLimits, limits: &Limits) -> SandboxLimits {
+pub(super) fn sandbox_limits(phase: &PhaseLimits, limits: &Limits) -> SandboxLimits {
     SandboxLimits {
         wall: phase.wall,
         cpu_time: phase.cpu_time,

@@ -59,7 +59,8 @@ impl Execute for TestWork {
                 "panic" => panic!("asked to"),
                 _ => Reason::Exited,
             };
-            let attempt = Attempt { number: task.number, ran: Ran::Yes, compile: None, run: None, version: None };
+            let attempt =
+                Attempt { number: task.number, ran: Ran::Yes, compile: None, run: None, version: None, first_id: None };
             Outcome { attempt, termination: Termination::without_exit(reason, None) }
         })
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use crate::plan::JOB_ID;
+use crate::plan::standard::DEVICES;
 use crate::sys::mount::{self, Attributes, Depth};
 
 /// What of the host's `/etc` sandboxes see. Nothing of it is secret or says which host this is.
@@ -59,10 +60,6 @@ const HIDDEN: &[&str] = &["usr/local", "usr/src"];
 
 /// Largest file of `/etc` that is copied.
 const LARGEST: u64 = 4 << 20;
-
-/// Character devices: name, major, minor (kernel: admin-guide/devices.txt).
-const DEVICES: &[(&str, u64, u64)] =
-    &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9)];
 
 /// Links of /dev into the process's own descriptors.
 const DEVICE_LINKS: &[(&str, &str)] = &[

@@ -19,6 +19,7 @@ use kiln::job::request::{KnownLanguage, Request};
 use kiln::job::state::State;
 use kiln::job::termination::{Reason, Termination};
 use kiln::job::usage::Usage;
+use serde_json::{Value, json};
 
 pub(crate) const CREATED: Timestamp = Timestamp(1_672_574_400_250_000);
 pub(crate) const NOW: Timestamp = Timestamp(1_672_583_400_000_000);
@@ -77,6 +78,7 @@ impl FakeCore {
             compile: self.compiled.then(|| result(1)),
             run: Some(result(0)),
             version: Some("3.11.2".to_owned()),
+            first_id: Some(0x4000_0000),
         };
         Record {
             head: Head {
@@ -186,6 +188,10 @@ impl Core for FakeCore {
             self.jobs.lock().unwrap().retain(|other| other.id != record.id);
         }
         std::future::ready(if ended { Ok(()) } else { Err(DeleteError::Unfinished) }).boxed()
+    }
+
+    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, ReadError> {
+        Ok((phase == Phase::Run).then(|| json!({"hostname": record.head.node})))
     }
 
     fn cancel(&self, job: JobId, _permit: Permit) -> BoxFuture<'_, Result<(), CancelError>> {
