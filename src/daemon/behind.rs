@@ -16,8 +16,8 @@ use crate::api::core::{
 };
 use crate::base::id::JobId;
 use crate::daemon::usage::Usage;
-use crate::job::record::Record;
-use crate::job::request::{KnownLanguage, Request};
+use crate::job::record::{Family, Record};
+use crate::job::request::{KnownLanguage, Least, Request};
 use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::output;
@@ -95,9 +95,16 @@ impl Core for Behind {
 
     fn jobs(&self, filter: JobFilter, limit: usize, offset: u64) -> BoxFuture<'_, Result<JobPage, ReadError>> {
         let JobFilter { owner, status, language } = filter;
-        let filter = store::JobFilter { owner, status: status.into_iter().collect(), language };
+        let statuses = status.map(|status| vec![status]);
+        let filter = store::JobFilter { owner, statuses, language, family: Some(Family::Execution) };
+        let queue = self.queue.clone();
+        let listed = tokio::task::spawn_blocking(move || queue.jobs(&filter, limit, offset));
         async move {
-            let store::Page { jobs, total } = self.queue.jobs(&filter, limit, offset).map_err(unreadable)?;
+            let store::Page { jobs, total, unreadable: faults } =
+                listed.await.map_err(unreadable)?.map_err(unreadable)?;
+            for fault in faults {
+                tracing::error!(%fault, "a job is left out of a list");
+            }
             Ok(JobPage { jobs, total })
         }
         .boxed()
@@ -107,7 +114,7 @@ impl Core for Behind {
         async move {
             self.queue.delete(record, permit).await.map_err(|error| match error {
                 queue::DeleteError::Unfinished => DeleteError::Unfinished,
-                queue::DeleteError::Store(_) | queue::DeleteError::Log(_) => DeleteError::Store(error.to_string()),
+                queue::DeleteError::Store(_) => DeleteError::Store(error.to_string()),
             })
         }
         .boxed()
@@ -165,9 +172,21 @@ impl Core for Behind {
 
     fn languages(&self) -> Vec<KnownLanguage> {
         let known = |language: &crate::lang::Language| {
-            let version = Some(self.versions.of(&language.id)?);
-            let reserved = language.reserved().map(str::to_owned);
-            Some(KnownLanguage { id: language.id.clone(), aliases: language.aliases.clone(), version, reserved })
+            let (needs, compile_needs) = (language.needs, language.compile_needs);
+            Some(KnownLanguage {
+                id: language.id.clone(),
+                name: language.name.clone(),
+                aliases: language.aliases.clone(),
+                version: Some(self.versions.of(&language.id)?),
+                file: language.file.clone(),
+                extensions: language.extensions.clone(),
+                reserved: language.reserved().map(str::to_owned),
+                least: Least {
+                    memory: needs.memory,
+                    processes: needs.processes,
+                    compile_memory: compile_needs.memory,
+                },
+            })
         };
         self.languages.iter().filter_map(known).collect()
     }

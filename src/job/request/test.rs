@@ -30,9 +30,13 @@ fn policy() -> Policy {
 fn languages() -> Vec<KnownLanguage> {
     let known = |id: &str, alias: &str, version: Option<&str>| KnownLanguage {
         id: id.to_owned(),
+        name: id.to_uppercase(),
         aliases: vec![alias.to_owned()],
         version: version.map(str::to_owned),
+        file: format!("main.{alias}"),
+        extensions: vec![format!(".{alias}")],
         reserved: (id == "c").then(|| String::from("program")),
+        least: Least::default(),
     };
     vec![known("python", "py", Some("3.11.2")), known("bash", "sh", None), known("c", "gcc", None)]
 }
