@@ -79,7 +79,8 @@ mod test {
                 package["dependencies"].as_array().unwrap().iter().any(|dependency| dependency["name"] == wanted)
             };
             let users: BTreeSet<&str> = packages(&metadata).filter(needs).map(name).collect();
-            let foreign: Vec<&str> = users.into_iter().filter(|user| *user != only && !user.starts_with(wanted)).collect();
+            let foreign: Vec<&str> =
+                users.into_iter().filter(|user| *user != only && !user.starts_with(wanted)).collect();
             assert_eq!(foreign, Vec::<&str>::new(), "{wanted} is for {only}");
         }
     }

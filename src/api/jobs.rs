@@ -26,7 +26,7 @@ const CANCEL_WAIT: Duration = Duration::from_secs(2);
 const PAGE: u64 = 100;
 const PAGE_AT_MOST: u64 = 1000;
 /// A page begins here at most.
-const OFFSET_AT_MOST: u64 = 1_000_000;
+const OFFSET_AT_MOST: u64 = 100_000;
 
 #[derive(Tags)]
 enum Tag {
@@ -160,8 +160,8 @@ impl Jobs {
         /// Jobs of the answer, 1 to 1000.
         #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
         limit: Query<Option<u64>>,
-        /// Newer jobs to leave out, at most 1000000.
-        #[oai(validator(maximum(value = "1000000")))]
+        /// Newer jobs to leave out, at most 100000.
+        #[oai(validator(maximum(value = "100000")))]
         offset: Query<Option<u64>>,
     ) -> Result<JsonText<JobList>, ApiError> {
         let (limit, offset) = page(limit.0, offset.0)?;

@@ -65,6 +65,11 @@ impl LogId {
         Self(Uuid::now_v7())
     }
 
+    /// The id that these sixteen bytes are.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
     /// The sixteen bytes of the id, most significant first.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

@@ -136,9 +136,6 @@ pub enum DeleteError {
     /// Its record could not be removed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its record is gone, its log is not.
-    #[error("the log could not be removed: {0}")]
-    Log(String),
 }
 
 /// The queue of one daemon. Copies are the same queue.
@@ -251,8 +248,19 @@ impl Queue {
         }
         self.0.store.delete_job(record.id, record.head.revision)?;
         self.0.store.commit().await?;
-        // After the record: a log without a record is swept at the next start, a record without its log is a lie.
-        output::remove(self.0.logs.clone(), record.log).await.map_err(|error| DeleteError::Log(error.to_string()))
+        // After the record, which would be a lie without its log. The next start removes what is left here.
+        self.remove_log(record.log).await;
+        Ok(())
+    }
+
+    /// Removes the log of a job that is not there any more. One that cannot be removed is left to the next start.
+    async fn remove_log(&self, log: LogId) {
+        let removed = output::remove(self.0.logs.clone(), log).await;
+        let removed = removed.map_err(|error| error.to_string());
+        let forgotten = removed.and_then(|()| self.0.store.forget_log(log).map_err(|error| error.to_string()));
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "queue: the log of a removed job is still there");
+        }
     }
 
     /// Follows a job that has not ended.

@@ -45,6 +45,9 @@ impl Queue {
                 Err(error) => return Err(error),
             }
         }
+        for log in self.0.store.doomed_logs()? {
+            self.remove_log(log).await;
+        }
         self.0.store.commit().await?;
         recovered.queued = waiting.len();
         {

@@ -1,17 +1,19 @@
 //! A record as bytes: its request apart from the rest, because only the rest ever changes.
 //!
-//! A request is its outline (JSON, all of it but the two texts that may be megabytes), the code,
-//! and the standard input, one after the other; the record has the three lengths. So a list reads
-//! outlines only.
+//! A request is its outline (JSON, all of it but what may be megabytes), the code, and the standard
+//! input, one after the other; the record has the three lengths. So a list reads outlines only. The code
+//! of a program of several files is their contents, each after its length (u64, little-endian).
 //!
 //! Bytes that cannot be read, or that another version wrote, give an error that names the record.
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fault::StoreError;
 use crate::base::id::{JobId, LogId};
 use crate::job::record::{Attempt, Head, Record, SCHEMA, Wanted};
-use crate::job::request::{Request, Work};
+use crate::job::request::{Request, SourceFile, Work};
 use crate::job::state::State;
 
 /// How many bytes of a request are what.
@@ -50,7 +52,7 @@ pub(super) struct Stored {
     wanted: Wanted,
     pub(super) observed: State,
     attempts: Vec<Attempt>,
-    log: LogId,
+    pub(super) log: LogId,
 }
 
 /// The request of a record, and what is where in it.
@@ -59,21 +61,54 @@ pub(super) fn request(record: &Record) -> Result<(Extent, Vec<u8>), StoreError> 
     let mut bytes = serde_json::to_vec(&outline).map_err(|error| damaged(record.id, &error))?;
     let stdin = &record.request.stdin;
     let extent = Extent { outline: bytes.len(), code: code.len(), stdin: stdin.len() };
-    bytes.extend_from_slice(code.as_bytes());
+    bytes.extend_from_slice(&code);
     bytes.extend_from_slice(stdin);
     Ok((extent, bytes))
 }
 
-fn without_texts(request: &Request) -> (Request, &str) {
+fn without_texts(request: &Request) -> (Request, Cow<'_, [u8]>) {
     let Request { work, args, stdin: _, environment, limits } = request;
     let (work, code) = match work {
         Work::Source { language, code } => {
-            (Work::Source { language: language.clone(), code: String::new() }, code.as_str())
+            (Work::Source { language: language.clone(), code: String::new() }, Cow::Borrowed(code.as_bytes()))
         }
-        Work::Command { image, command } => (Work::Command { image: image.clone(), command: command.clone() }, ""),
+        Work::Files { language, files, entrypoint } => {
+            let (language, entrypoint) = (language.clone(), entrypoint.clone());
+            (Work::Files { language, files: files.iter().map(without_content).collect(), entrypoint }, packed(files))
+        }
+        Work::Command { image, command } => {
+            (Work::Command { image: image.clone(), command: command.clone() }, Cow::Borrowed(&[][..]))
+        }
     };
     let (args, environment, limits) = (args.clone(), environment.clone(), *limits);
     (Request { work, args, stdin: Vec::new(), environment, limits }, code)
+}
+
+fn without_content(file: &SourceFile) -> SourceFile {
+    let SourceFile { path, content: _, executable } = file;
+    SourceFile { path: path.clone(), content: Vec::new(), executable: *executable }
+}
+
+fn packed(files: &[SourceFile]) -> Cow<'static, [u8]> {
+    let mut bytes = Vec::new();
+    for file in files {
+        let length = u64::try_from(file.content.len()).unwrap_or(u64::MAX);
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&file.content);
+    }
+    Cow::Owned(bytes)
+}
+
+/// Puts the contents back; nothing when the bytes are not those of these files.
+fn unpack(files: &mut [SourceFile], mut bytes: &[u8]) -> Option<()> {
+    for file in files {
+        let (length, rest) = bytes.split_first_chunk()?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+        let (content, rest) = rest.split_at_checked(length)?;
+        file.content = content.to_vec();
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(())
 }
 
 /// All of a record but its request, which has this extent.
@@ -117,8 +152,14 @@ impl Stored {
         let (outline, texts) = bytes.split_at(extent.outline);
         let (code, stdin) = texts.split_at(extent.code);
         let mut record = self.outline(outline)?;
-        if let Work::Source { code: empty, .. } = &mut record.request.work {
-            *empty = String::from_utf8(code.to_vec()).map_err(|error| damaged(id, &error))?;
+        match &mut record.request.work {
+            Work::Source { code: empty, .. } => {
+                *empty = String::from_utf8(code.to_vec()).map_err(|error| damaged(id, &error))?;
+            }
+            Work::Files { files, .. } => {
+                unpack(files, code).ok_or_else(|| damaged(id, &"its files are not those of its outline"))?;
+            }
+            Work::Command { .. } => {}
         }
         record.request.stdin = stdin.to_vec();
         Ok(record)

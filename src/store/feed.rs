@@ -98,7 +98,10 @@ impl Store {
     pub fn set_feed_position(&self, reader: &str, seq: u64) -> Result<(), StoreError> {
         let memory = self.memory();
         let position = seq.min(memory.seq).to_be_bytes();
-        self.health.writing(|| Ok(drop(self.trees.readers.insert(reader, &position)?)))
+        self.health.writing(|| {
+            self.trees.readers.insert(reader, &position)?;
+            Ok(())
+        })
     }
 
     /// No entry is kept for this reader any more.
@@ -107,7 +110,10 @@ impl Store {
     /// When the storage fails.
     pub fn forget_feed_reader(&self, reader: &str) -> Result<(), StoreError> {
         let _alone = self.memory();
-        self.health.writing(|| Ok(drop(self.trees.readers.remove(reader)?)))
+        self.health.writing(|| {
+            self.trees.readers.remove(reader)?;
+            Ok(())
+        })
     }
 
     /// Removes entries that every reader has passed, and those from before `oldest` whoever has not

@@ -15,7 +15,7 @@
 use crate::base::id::JobId;
 use crate::base::time::Timestamp;
 use crate::job::record::{Family, Record};
-use crate::job::request::{Request, Work};
+use crate::job::request::Request;
 use crate::job::state::Status;
 
 /// All families.
@@ -112,10 +112,7 @@ pub(super) fn put_text(key: &mut Vec<u8>, text: &str) {
 
 /// The language that a request names.
 pub(super) fn language(request: &Request) -> Option<String> {
-    match &request.work {
-        Work::Source { language, .. } => Some(language.clone()),
-        Work::Command { .. } => None,
-    }
+    request.work.language().map(str::to_owned)
 }
 
 /// Whether nothing more will happen to a job.

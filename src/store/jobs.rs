@@ -8,7 +8,7 @@ use super::feed::{Became, Entry, Subject};
 use super::index::{ENDS, FAMILIES, Scope, Traits, is_over, language};
 use super::keys::{self, Claim, Claimed, Held};
 use super::trees::{Trees, Writes, id_of};
-use crate::base::id::JobId;
+use crate::base::id::{JobId, LogId};
 use crate::job::record::Record;
 use crate::job::state::Status;
 
@@ -91,7 +91,8 @@ impl Store {
         }
     }
 
-    /// Removes a job that has ended: its record, its request, and the keys that stand for it.
+    /// Removes a job that has ended: its record, its request, and the keys that stand for it. Its log is
+    /// among [`Store::doomed_logs`] until [`Store::forget_log`].
     ///
     /// # Errors
     /// `Unfinished` while it has not ended; `Conflict` unless it is at this revision.
@@ -109,6 +110,7 @@ impl Store {
         let old = traits_of(id, &stored, language);
         let mut writes = Writes::default();
         writes.jobs.remove(id.as_bytes());
+        writes.doomed.insert(stored.log.as_bytes(), &[]);
         self.health.guarded(|| {
             for part in self.trees.requests.scan_prefix(id.as_bytes()).keys() {
                 writes.requests.remove(part?);
@@ -121,6 +123,31 @@ impl Store {
             Applied::Written => Ok(()),
             Applied::Overtaken | Applied::Taken(_) => Err(self.conflict(id, revision)),
         }
+    }
+
+    /// Logs of removed jobs that may still be on the disk.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn doomed_logs(&self) -> Result<Vec<LogId>, StoreError> {
+        self.health.guarded(|| {
+            let ids = self.trees.doomed.iter().keys().map(|key| {
+                let bytes = key?.as_ref().try_into().map_err(|_length| StoreError::Damaged {
+                    record: String::from("a log of a removed job"),
+                    message: String::from("its key is no id"),
+                })?;
+                Ok(LogId::from_bytes(bytes))
+            });
+            ids.collect()
+        })
+    }
+
+    /// The log of a removed job is gone.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn forget_log(&self, id: LogId) -> Result<(), StoreError> {
+        self.health.writing(|| self.trees.doomed.remove(id.as_bytes()).map(drop).map_err(StoreError::from))
     }
 
     /// The job, if there is one.

@@ -94,10 +94,10 @@ impl Store {
             Ok::<_, StoreError>((trees, memory))
         })
         .map_err(unopenable)??;
-        let (mark, committed) =
+        let (mark, marked) =
             mark::Mark::open(dir).map_err(|error| unopenable(format!("{}: {error}", mark::path(dir).display())))?;
-        if let Some(committed) = committed.filter(|committed| *committed > memory.seq) {
-            return Err(StoreError::Lost { dir: dir.to_path_buf(), committed, found: memory.seq });
+        if let Some(marked) = marked.filter(|marked| *marked > memory.seq) {
+            return Err(StoreError::Lost { dir: dir.to_path_buf(), committed: marked, found: memory.seq });
         }
         let health = Arc::new(Health::default());
         let last = watch::Sender::new(memory.seq);

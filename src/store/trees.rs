@@ -9,6 +9,7 @@
 //! | `counters` | the part of an index key that many jobs share | how many do, u64 |
 //! | `feed` | seq (u64) | the entry, JSON |
 //! | `keys` | unique keys, by name, job and expiry (`keys.rs`) | what a key stands for, JSON |
+//! | `doomed` | log id of a removed job | nothing |
 //! | `readers` | name of a reader of the feed | seq that it has reached |
 //!
 //! Numbers in keys are big-endian, so that they sort. The request never changes, so that it is
@@ -33,6 +34,7 @@ pub(super) struct Trees {
     pub(super) counters: Tree,
     pub(super) feed: Tree,
     pub(super) keys: Tree,
+    pub(super) doomed: Tree,
     pub(super) readers: Tree,
 }
 
@@ -47,6 +49,7 @@ pub(super) struct Writes {
     pub(super) counters: Steps,
     pub(super) feed: Steps,
     pub(super) keys: Steps,
+    pub(super) doomed: Steps,
 }
 
 /// What is written to one tree; the last word on a key counts.
@@ -79,6 +82,7 @@ impl Trees {
             counters: db.open_tree("counters")?,
             feed: db.open_tree("feed")?,
             keys: db.open_tree("keys")?,
+            doomed: db.open_tree("doomed")?,
             readers: db.open_tree("readers")?,
         })
     }
@@ -93,6 +97,7 @@ impl Trees {
             (&self.counters, &writes.counters),
             (&self.feed, &writes.feed),
             (&self.keys, &writes.keys),
+            (&self.doomed, &writes.doomed),
         ];
         let touched = all.into_iter().filter_map(|(tree, steps)| Some((tree, steps.0.as_ref()?)));
         let (trees, batches): (Vec<&Tree>, Vec<&Batch>) = touched.unzip();

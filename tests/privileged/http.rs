@@ -34,18 +34,36 @@ pub(crate) fn ask_with(
     body: Option<(&str, Vec<u8>)>,
     patience: Duration,
 ) -> io::Result<Answer> {
+    let (content_type, body) = body.unwrap_or(("application/json", Vec::new()));
+    let headers = format!("content-type: {content_type}\r\ncontent-length: {}\r\n", body.len());
+    let (status, head, body) = exchange(to, line, &headers, &body, patience)?;
+    Ok(Answer { status, head, body: serde_json::from_str(&body)? })
+}
+
+/// Asks for something that is not JSON: status and body.
+pub(crate) fn text(to: SocketAddr, line: &str, patience: Duration) -> io::Result<(u16, String)> {
+    text_with(to, line, "", patience)
+}
+
+/// The same with further lines of the head.
+pub(crate) fn text_with(to: SocketAddr, line: &str, headers: &str, patience: Duration) -> io::Result<(u16, String)> {
+    exchange(to, line, headers, &[], patience).map(|(status, _head, body)| (status, body))
+}
+
+fn exchange(
+    to: SocketAddr,
+    line: &str,
+    headers: &str,
+    body: &[u8],
+    patience: Duration,
+) -> io::Result<(u16, String, String)> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(patience))?;
-    let (content_type, body) = body.unwrap_or(("application/json", Vec::new()));
-    let length = body.len();
-    write!(
-        stream,
-        "{line} HTTP/1.0\r\nhost: {to}\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
-    )?;
-    stream.write_all(&body)?;
+    write!(stream, "{line} HTTP/1.0\r\nhost: {to}\r\n{headers}\r\n")?;
+    stream.write_all(body)?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Answer { status, head: head.to_owned(), body: serde_json::from_str(body)? })
+    Ok((status, head.to_owned(), body.to_owned()))
 }

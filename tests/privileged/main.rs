@@ -28,6 +28,8 @@ mod identity;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod network;

@@ -40,7 +40,8 @@ fn a_key_is_taken_once_in_each_scope() {
 fn an_expired_key_is_free_and_is_swept() {
     let dir = TempDir::new().unwrap();
     let clock = Arc::new(SetClock::default());
-    let store = Store::open(dir.path(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+    let own: Arc<dyn Clock> = clock.clone();
+    let store = Store::open(dir.path(), own).unwrap();
     assert_eq!(store.create_job_keyed(&queued("1"), &claim("ann", 1, Some(10))).unwrap(), Claimed::New);
     assert_eq!(store.claim(&claim("bob", 1, Some(20))).unwrap(), Claimed::New);
     clock.0.store(9, Ordering::Relaxed);

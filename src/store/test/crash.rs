@@ -26,6 +26,8 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
+fn say_nothing(_: &str) {}
+
 async fn write(store: &Store, rounds: usize, say: fn(&str)) -> Result<(), StoreError> {
     for round in 0..rounds {
         let record = queued(&"x".repeat(round % 50 * 200));
@@ -62,8 +64,7 @@ async fn a_writer_that_is_not_killed_leaves_no_finding() {
     for _ in 0..4 {
         let (store, killed) = (Arc::clone(&store), child.is_some());
         tasks.spawn(async move {
-            let (rounds, say) = if killed { (usize::MAX, say as fn(&str)) } else { (30, (|_| ()) as fn(&str)) };
-            write(&store, rounds, say).await
+            if killed { write(&store, usize::MAX, say).await } else { write(&store, 30, say_nothing).await }
         });
     }
     while let Some(ended) = tasks.join_next().await {
@@ -121,9 +122,13 @@ fn a_kill_at_any_moment_loses_nothing_acknowledged() {
         // Killed after so many lines; the first kill is while it opens.
         let most = usize::try_from(kill * kill * 5).unwrap();
         let mut lines = lines.map_while(Result::ok);
-        lines.by_ref().take(most).for_each(|line| note(&mut known, &line));
+        for line in lines.by_ref().take(most) {
+            note(&mut known, &line);
+        }
         child.kill().unwrap();
-        lines.for_each(|line| note(&mut known, &line));
+        for line in lines {
+            note(&mut known, &line);
+        }
         child.wait().unwrap();
         compare(&open(dir.path()).unwrap(), &known);
     }
@@ -139,7 +144,9 @@ fn a_disk_that_is_full_refuses_and_loses_nothing_acknowledged() {
     let lines: Vec<_> = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).collect();
     child.wait().unwrap();
     let mut known = HashMap::new();
-    lines.iter().for_each(|line| note(&mut known, line));
+    for line in &lines {
+        note(&mut known, line);
+    }
     let failed = lines.iter().find(|line| line.starts_with("failed ")).expect("it was refused");
     assert!(failed.contains("is full") && failed.contains("make room"), "{failed}");
     assert!(known.len() > 20, "only {} jobs were acknowledged", known.len());

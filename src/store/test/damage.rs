@@ -82,20 +82,23 @@ fn an_unreadable_record_is_told_of_beside_the_page() {
     assert!(store.check().unwrap().iter().any(|finding| finding.contains(&bad.id.to_string())));
 }
 
-/// A directory with committed jobs, as a SIGKILL leaves it.
-async fn committed(jobs: usize) -> TempDir {
+/// A directory with committed jobs, as a SIGKILL leaves it. With a second opening half of
+/// them are in a snapshot.
+async fn committed(jobs: usize, openings: usize) -> TempDir {
     let dir = TempDir::new().unwrap();
-    let store = open(dir.path()).unwrap();
-    for _ in 0..jobs {
-        store.create_job(&queued("x")).unwrap();
+    for _ in 0..openings {
+        let store = open(dir.path()).unwrap();
+        for _ in 0..jobs / openings {
+            store.create_job(&queued("x")).unwrap();
+        }
+        store.commit().await.unwrap();
     }
-    store.commit().await.unwrap();
     killed(dir.path())
 }
 
 #[tokio::test]
 async fn a_database_that_was_cut_off_is_refused_until_somebody_decides() {
-    let dir = committed(300).await;
+    let dir = committed(300, 1).await;
     let db = OpenOptions::new().write(true).open(dir.path().join("db")).unwrap();
     db.set_len(db.metadata().unwrap().len() / 2).unwrap();
     let error = open(dir.path()).unwrap_err();
@@ -108,7 +111,7 @@ async fn a_database_that_was_cut_off_is_refused_until_somebody_decides() {
 
 #[tokio::test]
 async fn a_database_that_is_gone_is_not_an_empty_one() {
-    let dir = committed(1).await;
+    let dir = committed(2, 2).await;
     fs::remove_file(dir.path().join("db")).unwrap();
     let error = open(dir.path()).unwrap_err();
     assert!(matches!(error, StoreError::Lost { .. } | StoreError::Unopenable { .. }), "{error}");
@@ -117,12 +120,12 @@ async fn a_database_that_is_gone_is_not_an_empty_one() {
 /// Wherever the file is overwritten: the store does not open, says so when it is read, or has all.
 #[tokio::test]
 async fn a_garbled_database_is_never_a_smaller_one() {
-    let whole = committed(100).await;
+    let whole = committed(100, 2).await;
     let length = fs::metadata(whole.path().join("db")).unwrap().len();
-    for part in 0..8 {
+    for part in 0..16 {
         let dir = killed(whole.path());
         let db = OpenOptions::new().write(true).open(dir.path().join("db")).unwrap();
-        db.write_all_at(&[0xa5; 3000], length * part / 8).unwrap();
+        db.write_all_at(&[0xa5; 3000], length * part / 16).unwrap();
         let Ok(store) = open(dir.path()) else { continue };
         let all = JobFilter::default();
         let Ok(page) = store.list_jobs(&all, LIST_LIMIT, 0) else { continue };

@@ -2,6 +2,7 @@
 mod claims;
 mod crash;
 mod damage;
+mod deleting;
 mod feed;
 mod lists;
 mod model;
@@ -108,8 +109,10 @@ fn queued_of(owner: &str, language: Option<&str>, created: u64) -> Record {
 /// As a list shows it.
 fn shown(mut record: Record) -> Record {
     record.request.stdin.clear();
-    if let Work::Source { code, .. } = &mut record.request.work {
-        code.clear();
+    match &mut record.request.work {
+        Work::Source { code, .. } => code.clear(),
+        Work::Files { files, .. } => files.iter_mut().for_each(|file| file.content.clear()),
+        Work::Command { .. } => {}
     }
     record
 }

@@ -55,7 +55,7 @@ impl Model {
                 self.create(store, queued_of(OWNERS[*owner], LANGUAGES[*language], *created), *key);
             }
             Step::Start(job) => {
-                self.change(store, *job, |record| (record.observed == State::Queued).then(|| started(record)))
+                self.change(store, *job, |record| (record.observed == State::Queued).then(|| started(record)));
             }
             Step::End(job, reason) => self.change(store, *job, |record| {
                 let over = matches!(record.observed, State::Ended { .. });
