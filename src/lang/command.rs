@@ -9,7 +9,7 @@ use crate::lang::{PROGRAM, WORK};
 pub(super) const AT: &str = "{at}";
 /// The entry point, absolute.
 pub(super) const FILE: &str = "{file}";
-/// The directory of the entry point, absolute.
+/// The directory of the entry point, as seen from [`WORK`].
 pub(super) const FOLDER: &str = "{folder}";
 /// The entry point as the name of a module: without its extension, dots for slashes.
 pub(super) const MODULE: &str = "{module}";
@@ -107,7 +107,7 @@ fn absolute(path: &str) -> String {
 }
 
 fn folder(path: &str) -> String {
-    path.rsplit_once('/').map_or_else(|| WORK.to_owned(), |(folder, _)| absolute(folder))
+    path.rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned()
 }
 
 /// `a/b/Main.java` is the class `a.b.Main`.
@@ -136,8 +136,8 @@ mod test {
 
     #[test]
     fn every_placeholder_has_its_meaning() {
-        check("x {file} {folder}", "a/b.c", "a/b.c", "x /work/a/b.c /work/a");
-        check("x {file} {folder}", "b.c", "b.c", "x /work/b.c /work");
+        check("x {file} ./{folder}", "a/d/b.c", "a/d/b.c", "x /work/a/d/b.c ./a/d");
+        check("x {file} ./{folder}", "b.c", "b.c", "x /work/b.c ./.");
         check("{program} -m{memory}m -j{cpus} {module}", "a/b.c", "a/b.c", "/work/program -m192m -j2 a.b");
         check("x {sources} y", "src/b.c", "a.c src/b.c src/b.h d.txt e.cc", "x /work/src/b.c /work/a.c /work/e.cc y");
     }
