@@ -33,7 +33,7 @@ impl Amount {
 
     /// So many thousandths.
     pub(super) fn thousandths(number: u32) -> Self {
-        Self::of(u64::from(number / 1000), f64::from(number) / 1000.0, number % 1000 == 0)
+        Self::of(u64::from(number / 1000), f64::from(number) / 1000.0, number.is_multiple_of(1000))
     }
 
     fn of(whole: u64, number: f64, is_whole: bool) -> Self {

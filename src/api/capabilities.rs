@@ -78,13 +78,13 @@ struct LimitRange {
 #[derive(Debug, Object)]
 struct Capacity {
     /// Jobs that run at the same time.
-    max_concurrent: u64,
+    running_jobs: u64,
     /// Jobs that wait; a further one is answered 503.
-    max_queued: u64,
+    queued_jobs: u64,
     /// Bytes of a request's body.
-    max_request_bytes: u64,
+    request_bytes: u64,
     /// Files of a program.
-    max_files: u64,
+    files: u64,
 }
 
 /// What a request may ask for.
@@ -119,10 +119,10 @@ impl Capabilities {
             images: words(&[HOST_IMAGE]),
             limits: limits(&state.policy.default, &state.policy.ceiling),
             capacity: Capacity {
-                max_concurrent: host.max_concurrent,
-                max_queued: host.max_queued,
-                max_request_bytes: state.settings.max_request_size.bytes(),
-                max_files: u64::try_from(FILES_AT_MOST).unwrap_or(u64::MAX),
+                running_jobs: host.max_concurrent,
+                queued_jobs: host.max_queued,
+                request_bytes: state.settings.max_request_size.bytes(),
+                files: u64::try_from(FILES_AT_MOST).unwrap_or(u64::MAX),
             },
             features: Features { network_access: false, files: true },
         }))

@@ -150,6 +150,7 @@ impl Jobs {
     ///
     /// Newest first. What they printed is not in the list.
     #[oai(path = "/v1/jobs", method = "get", operation_id = "list_jobs")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
         &self,
         caller: Caller,

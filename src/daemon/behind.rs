@@ -181,11 +181,7 @@ impl Core for Behind {
                 file: language.file.clone(),
                 extensions: language.extensions.clone(),
                 reserved: language.reserved().map(str::to_owned),
-                least: Least {
-                    memory: needs.memory,
-                    processes: needs.processes,
-                    compile_memory: compile_needs.memory,
-                },
+                least: Least { memory: needs.memory, processes: needs.processes, compile_memory: compile_needs.memory },
             })
         };
         self.languages.iter().filter_map(known).collect()

@@ -6,6 +6,7 @@
 //!
 //! Not here: what any of these does.
 mod behind;
+mod housekeeping;
 mod instance;
 mod probe;
 pub mod spawner;
@@ -141,6 +142,7 @@ async fn serve(config: Config, languages: &Languages, socket: OwnedFd, spawner: 
     let queue = Queue::new(queue_config(&config), parts);
     let recovered = queue.recover().await.map_err(internal)?;
     tracing::info!(queued = recovered.queued, ended = recovered.ended, "jobs of an earlier start taken up");
+    housekeeping::start(queue.clone(), Arc::clone(&store), Arc::clone(&clock), config.api.job.retention);
     let usage = usage::start(config.data_dir.clone(), spawner);
     let behind = Behind { queue: queue.clone(), launcher: launcher.clone(), logs, languages, versions, usage };
     let state = ApiState {

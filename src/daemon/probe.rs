@@ -27,7 +27,8 @@ const LIMITS: SandboxLimits = SandboxLimits {
 /// The languages that are there, each at its place; their versions are noted. One that is not there is
 /// left out, and told.
 pub(super) async fn offered(launcher: &Launcher, languages: &Languages, versions: &Versions) -> Languages {
-    let looked_for = join_all(languages.iter().map(|language| async move { (language, found(launcher, language).await) }));
+    let looked_for =
+        join_all(languages.iter().map(|language| async move { (language, found(launcher, language).await) }));
     let mut offered = Vec::new();
     for (language, found) in looked_for.await {
         match found {

@@ -67,13 +67,15 @@ impl Fields<'_> {
         let Some(fields) = self.section(key) else { return Vec::new() };
         let mut pairs = Vec::new();
         for (name, value) in fields.table {
-            match value {
-                Value::String(text) if !name.is_empty() && !format!("{name}{text}").contains(['=', '\0']) => {
-                    pairs.push((name, text));
-                }
-                Value::String(_) => fields.faults.add(format!("{}.{name}", fields.path), "is no variable and its text"),
-                other => wrong_type(fields.faults, &format!("{}.{name}", fields.path), "a string", &other),
+            let path = format!("{}.{name}", fields.path);
+            let Some(text) = value.as_str() else {
+                wrong_type(fields.faults, &path, "a string", &value);
+                continue;
+            };
+            if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
+                fields.faults.add(path, "is no variable and its text");
             }
+            pairs.push((name, text.to_owned()));
         }
         pairs
     }

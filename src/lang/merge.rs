@@ -44,8 +44,7 @@ fn placed(path: &str, field: &str) -> String {
 
 /// Within one table nothing is replaced: there an id that exists is a fault.
 fn take_in(entries: &mut Vec<Entry>, new: Entry) {
-    let replaced =
-        entries.iter_mut().find(|old| old.language.id == new.language.id && old.order.0 != new.order.0);
+    let replaced = entries.iter_mut().find(|old| old.language.id == new.language.id && old.order.0 != new.order.0);
     match replaced {
         Some(old) => *old = new,
         None => entries.push(new),

@@ -195,21 +195,26 @@ fn filled(variables: &[(String, String)], room: Room) -> Vec<(String, String)> {
 mod test {
     use super::*;
 
+    const ROOM: Room = Room { memory: ByteSize::mib(192), milli_cpus: 1500 };
+
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(String::from).collect()
     }
 
     #[test]
-    fn the_embedded_table_holds_python_bash_and_c() {
+    fn the_embedded_table_holds_what_the_documents_name() {
         let languages = Languages::embedded().unwrap();
-        assert_eq!(languages.ids().collect::<Vec<_>>(), ["python", "bash", "c"]);
-        assert_eq!(languages.iter().count(), 3);
+        let ids = "python javascript typescript bash c cpp go rust java ruby php perl lua r sqlite";
+        assert_eq!(languages.ids().collect::<Vec<_>>(), words(ids));
     }
 
     #[test]
     fn a_language_is_found_by_id_and_alias_and_nothing_else() {
         let languages = Languages::embedded().unwrap();
-        assert_eq!(languages.find("python").unwrap().id, "python");
+        let aliases = "python3 py js node nodejs ts sh gcc c++ golang rs jdk rb php-cli pl lua5 rscript sql sqlite3";
+        for alias in words(aliases).iter().map(String::as_str).chain(languages.ids()) {
+            assert!(languages.find(alias).is_some(), "{alias}");
+        }
         assert_eq!(languages.find("py").unwrap().id, "python");
         assert_eq!(languages.find("Python"), None);
         assert_eq!(languages.find(""), None);
@@ -219,13 +224,13 @@ mod test {
     fn commands_are_filled_and_arguments_follow() {
         let languages = Languages::embedded().unwrap();
         let (python, c) = (languages.find("python").unwrap(), languages.find("c").unwrap());
-        assert_eq!(python.compile_command(&python.one_file()), None);
+        assert_eq!(python.compile_command(&python.one_file(), ROOM), None);
         let arguments = words("{file} b");
-        let run = python.run_command(&python.one_file(), &arguments);
+        let run = python.run_command(&python.one_file(), &arguments, ROOM);
         assert_eq!(run, words("/usr/bin/python3 /work/main.py {file} b"));
         let compile = words("/usr/bin/gcc -O2 -pipe -o /work/program /work/main.c -lm");
-        assert_eq!(c.compile_command(&c.one_file()), Some(compile));
-        assert_eq!(c.run_command(&c.one_file(), &[]), words("/work/program"));
+        assert_eq!(c.compile_command(&c.one_file(), ROOM), Some(compile));
+        assert_eq!(c.run_command(&c.one_file(), &[], ROOM), words("/work/program"));
         assert_eq!((python.reserved(), c.reserved()), (None, Some("program")));
     }
 
@@ -235,20 +240,29 @@ mod test {
         let c = languages.find("c").unwrap();
         let sources = Sources { entrypoint: String::from("src/b.c"), files: words("a.c src/b.c src/b.h data.txt") };
         let compile = words("/usr/bin/gcc -O2 -pipe -o /work/program /work/src/b.c /work/a.c -lm");
-        assert_eq!(c.compile_command(&sources), Some(compile));
+        assert_eq!(c.compile_command(&sources, ROOM), Some(compile));
     }
 
     #[test]
-    fn a_path_is_a_module() {
-        assert_eq!(module("Main.java"), "Main");
-        assert_eq!(module("a/b/Main.java"), "a.b.Main");
-        assert_eq!(module("a.b/main"), "a.b.main");
-    }
-
-    #[test]
-    fn tools_are_programs_of_the_image_only() {
+    fn a_runtime_that_must_be_told_is_told_what_its_phase_may_use() {
         let languages = Languages::embedded().unwrap();
-        assert_eq!(languages.find("c").unwrap().tools(), ["/usr/bin/gcc"]);
-        assert_eq!(languages.find("bash").unwrap().tools(), ["/bin/bash"]);
+        let java = languages.find("java").unwrap().at_each_place().remove(0);
+        let run = java.run_command(&java.one_file(), &[], ROOM);
+        assert_eq!(run.first().map(String::as_str), Some("/usr/bin/java"));
+        assert_eq!(run.last().map(String::as_str), Some("Main"));
+        assert!(run.contains(&String::from("-XX:MaxRAM=192m")), "{run:?}");
+        let go = languages.find("go").unwrap();
+        assert_eq!(go.run_environment(ROOM), [(String::from("GOMAXPROCS"), String::from("2"))]);
+        assert!(go.compile_environment(ROOM).contains(&(String::from("GOPROXY"), String::from("off"))));
+    }
+
+    #[test]
+    fn tools_are_programs_of_the_image_at_each_of_their_places() {
+        let languages = Languages::embedded().unwrap();
+        let tools = |name: &str| languages.find(name).unwrap().tools();
+        assert_eq!(tools("c"), [["/usr/bin/gcc"]]);
+        assert_eq!(tools("bash"), [["/bin/bash"]]);
+        assert_eq!(tools("javascript"), [["/usr/bin/node", "/usr/bin/nodejs"]]);
+        assert_eq!(tools("java").len(), 2);
     }
 }

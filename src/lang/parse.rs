@@ -190,7 +190,7 @@ impl Fields<'_> {
             }
             let left = known.iter().fold(word.clone(), |word, name| word.replace(name, ""));
             if left.contains(['{', '}']) {
-                let allowed = if known.is_empty() { "none" } else { &known.join(" and ") };
+                let allowed = if known.is_empty() { "none" } else { &known.join(", ") };
                 self.fault(key, &format!("unknown placeholder in \"{word}\"; known here: {allowed}"));
             }
             if word.contains('\0') {
@@ -282,12 +282,12 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
         check(
             "\"{file}\"",
             "\"{source}\"",
-            "language[0].run: unknown placeholder in \"{source}\"; known here: {file} and {module}",
+            "language[0].run: unknown placeholder in \"{source}\"; known here: {file}, {folder}, {module}, {memory}, {cpus}",
         );
         check(
             "\"{file}\"",
             "\"{program}\"",
-            "language[0].run: unknown placeholder in \"{program}\"; known here: {file} and {module}",
+            "language[0].run: unknown placeholder in \"{program}\"; known here: {file}, {folder}, {module}, {memory}, {cpus}",
         );
         check("run =", "compile = [\"/bin/cc\"]\nrun =", "language[0].compile: makes no {program}");
         check(
@@ -308,18 +308,43 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
         check("name =", "extensions = [\"c\"]\nname =", "language[0].extensions: \"c\" is no extension like .c");
         check(
             "name =",
-            "compile_environment = { A = 1 }\nname =",
-            "language[0].compile_environment.A: a string is expected, not integer",
+            "run_environment = { A = 1 }\nname =",
+            "language[0].run_environment.A: a string is expected, not integer",
         );
         check("\"main.lua\"", "\"../x\"", "language[0].file: \"../x\" is no plain file name like main.py");
         check("\"main.lua\"", "\"program\"", "language[0].file: \"program\" is no plain file name like main.py");
-        check("name =", "aliases = [\"lua\"]\nname =", "language[0]: the name \"lua\" is taken");
+    }
+
+    #[test]
+    fn a_bad_place_is_named() {
+        check("name =", "at = [\"bin\"]\nname =", "language[0].at: \"bin\" is no absolute path inside the image");
+        check("name =", "at = []\nname =", "language[0].at: names no place");
+        check(
+            "\"{file}\"",
+            "\"{at}\"",
+            "language[0].run: unknown placeholder in \"{at}\"; known here: {file}, {folder}, {module}, {memory}, {cpus}",
+        );
+        let at = GOOD.replace("/usr/bin/lua", "{at}/lua").replace("name =", "at = [\"/a\", \"/b\"]\nname =");
+        let places: Vec<_> = languages(&at).unwrap()[0].at_each_place().iter().flat_map(Language::tools).collect();
+        assert_eq!(places, [["/a/lua"], ["/b/lua"]]);
+    }
+
+    #[test]
+    fn a_bad_version_or_variable_is_named() {
+        let fault = "language[0].version.at_least: \"5.x\" is no version like 22.6";
+        check("after = \"Lua \"", "after = \"\", at_least = \"5.x\"", fault);
+        check(
+            "name =",
+            "run_environment = { A = \"{file}\" }\nname =",
+            "language[0].run_environment.A: unknown placeholder in \"{file}\"; known here: {memory} and {cpus}",
+        );
+        check("name =", "compile_limits = { disk = 1 }\nname =", "language[0].compile_limits: goes with compile");
+        check("name =", "limits = { disk = 1 }\nname =", "language[0].limits.disk: unknown field");
     }
 
     #[test]
     fn all_faults_are_reported_at_once() {
         assert_eq!(faults("name = \"Lua\"\nfile = \"main.lua\"", "name = 1\nfile = 2\nx = 3").len(), 4);
-        assert_eq!(languages(&GOOD.repeat(2)).unwrap_err().as_slice().len(), 1);
         assert_eq!(languages("").unwrap_err().as_slice().len(), 1);
         assert_eq!(languages("a = [").unwrap_err().as_slice().len(), 1);
         assert_eq!(languages("language = [1]").unwrap_err().as_slice().len(), 1);

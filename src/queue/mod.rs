@@ -35,7 +35,7 @@ use tokio::sync::watch;
 
 use crate::access::{Ownership, Permit, Principal};
 use crate::base::id::{JobId, LogId};
-use crate::base::time::Clock;
+use crate::base::time::{Clock, Timestamp};
 use crate::job::record::{Family, Head, Record, SCHEMA, Wanted};
 use crate::job::request::Request;
 use crate::job::state::{State, Status};
@@ -43,7 +43,7 @@ use crate::job::termination::{Reason, Termination};
 use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::output;
-use crate::store::{JobFilter, Page, Store, StoreError};
+use crate::store::{EXPIRY_PAGE, JobFilter, Page, Store, StoreError};
 use decide::{Admission, Bounds, Pace};
 use live::Live;
 use outcome::Asked;
@@ -251,6 +251,34 @@ impl Queue {
         // After the record, which would be a lie without its log. The next start removes what is left here.
         self.remove_log(record.log).await;
         Ok(())
+    }
+
+    /// Removes jobs that ended before `moment`; gives how many. It ends at the first fault of the store.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub async fn expire(&self, moment: Timestamp) -> Result<usize, StoreError> {
+        let mut removed = 0_usize;
+        loop {
+            let store = Arc::clone(&self.0.store);
+            let found = tokio::task::spawn_blocking(move || store.ended_before(moment)).await;
+            let found = found.map_err(|error| StoreError::Failed { message: error.to_string() })??;
+            for record in &found {
+                match self.0.store.delete_job(record.id, record.head.revision) {
+                    Ok(()) => removed = removed.saturating_add(1),
+                    // Somebody else removed it.
+                    Err(StoreError::Missing { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.0.store.commit().await?;
+            for record in &found {
+                self.remove_log(record.log).await;
+            }
+            if found.len() < EXPIRY_PAGE {
+                return Ok(removed);
+            }
+        }
     }
 
     /// Removes the log of a job that is not there any more. One that cannot be removed is left to the next start.

@@ -44,9 +44,8 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
         cwd: WORK.as_bytes().to_vec(),
     };
     let in_language = |language: &str, files: Vec<InputFile>, entrypoint: Option<&str>| {
-        let known = languages
-            .find(language)
-            .ok_or_else(|| format!("the language {language} is not on this host any more"))?;
+        let known =
+            languages.find(language).ok_or_else(|| format!("the language {language} is not on this host any more"))?;
         let sources = entrypoint.map_or_else(|| known.one_file(), |entry| sources(entry, &files));
         let room = Room { memory: compile_memory, milli_cpus };
         let compile = known.compile_command(&sources, room).map(|argv| Compile {

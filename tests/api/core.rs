@@ -24,6 +24,7 @@ pub(crate) const CREATED: Timestamp = Timestamp(1_672_574_400_250_000);
 pub(crate) const NOW: Timestamp = Timestamp(1_672_583_400_000_000);
 
 /// What the core does.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct FakeCore {
     pub refusal: Option<SubmitError>,
     pub ready: Result<(), String>,
@@ -195,7 +196,7 @@ impl Core for FakeCore {
         let stays = self.keeps_running;
         let outcome = ended.map(|state| {
             if !stays {
-                record.observed = state
+                record.observed = state;
             }
         });
         std::future::ready(outcome).boxed()

@@ -64,7 +64,7 @@ async fn the_documented_form_runs_its_file() {
 
 #[tokio::test]
 async fn files_keep_their_paths_bytes_and_order() {
-    let parts = [PYTHON, ("\"file\"; filename=\"a/b.py\"", b"\xff\0\r\n" as &[u8]), MAIN];
+    let parts: [Part<'_>; 3] = [PYTHON, ("\"file\"; filename=\"a/b.py\"", b"\xff\0\r\n"), MAIN];
     let file =
         |path: &str, content: &[u8]| SourceFile { path: path.to_owned(), content: content.to_vec(), executable: false };
     let files = vec![file("a/b.py", b"\xff\0\r\n"), file("main.py", b"print('Hello')")];
@@ -143,7 +143,7 @@ async fn a_form_that_breaks_off_is_refused() {
 #[tokio::test]
 async fn a_form_with_too_many_parts_is_refused() {
     let names: Vec<String> = (0..1100).map(|number| format!("\"n{number}\"")).collect();
-    let parts: Vec<Part<'_>> = names.iter().map(|name| (name.as_str(), b"1" as &[u8])).collect();
+    let parts: Vec<Part<'_>> = names.iter().map(|name| (name.as_str(), b"1".as_slice())).collect();
     let mut state = state(FakeCore::default());
     state.settings.max_request_size = kiln::base::size::ByteSize::mib(1);
     refused(&send(&state, TYPE, form(&parts)).await, &[("body", "more than 1064 parts")]);

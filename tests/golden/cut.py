@@ -21,7 +21,7 @@ def examples(text):
             yield heading, language, "\n".join(lines) + "\n"
             language = None
         elif language is not None:
-            lines.append(line)
+            lines.append(line.rstrip())
         elif line.startswith("#"):
             heading = line.lstrip("# ").strip()
 

@@ -79,11 +79,12 @@ fn code_is_executed() {
 }
 
 fn a_file_is_executed() {
-    let mut form = String::new();
-    for (name, value) in example("05-execute-file.json").as_object().unwrap() {
+    let fields = example("05-execute-file.json");
+    let fields = fields.as_object().unwrap().iter().map(|(name, value)| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        form += &format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n");
-    }
+        format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+    });
+    let mut form = fields.collect::<Vec<_>>().concat();
     form += "--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"main.py\"\r\n\r\n";
     form += "print('Hello, World!')\n\r\n--cut--\r\n";
     let form = ("multipart/form-data; boundary=cut", form.into_bytes());

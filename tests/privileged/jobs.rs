@@ -83,7 +83,8 @@ fn every_byte_is_given_and_ranges_are_cut_out_of_it() {
     let daemon = shared();
     let job = daemon.execute(&python(code));
     assert_eq!(job["stdout_truncated"], true);
-    let whole: String = (0..200_000).map(|number| format!("{number}\n")).collect();
+    let lines: Vec<String> = (0..200_000).map(|number| number.to_string()).chain([String::new()]).collect();
+    let whole = lines.join("\n");
     let path = job["_links"]["output"]["href"].as_str().unwrap();
     let read = |query: &str, range: &str| {
         let line = format!("GET {path}{query}");

@@ -64,15 +64,14 @@ fn path(reader: &mut Reader<'_, '_>) -> Option<String> {
         return None;
     }
     let path = reader.text("path")?;
-    let fault = fault_of(path)?;
-    if fault.is_empty() {
-        return Some(path.to_owned());
+    if let Some(fault) = fault_of(path) {
+        reader.fault("path", format!("`{}` {fault}", shown(path)));
+        return None;
     }
-    reader.fault("path", format!("`{}` {fault}", shown(path)));
-    None
+    Some(path.to_owned())
 }
 
-/// What is wrong with a path; empty where nothing is.
+/// What is wrong with a path, where something is.
 fn fault_of(path: &str) -> Option<&'static str> {
     let mut names = path.split('/');
     Some(match path {
@@ -83,7 +82,7 @@ fn fault_of(path: &str) -> Option<&'static str> {
         _ if names.clone().any(|name| matches!(name, "." | "..")) => "has a part `.` or `..`",
         _ if names.clone().any(str::is_empty) => "has an empty part",
         _ if names.any(|name| name.len() > NAME_AT_MOST) => "has a part longer than 255 bytes",
-        _ => "",
+        _ => return None,
     })
 }
 
@@ -123,8 +122,8 @@ fn check_paths(reader: &mut Reader<'_, '_>, files: &[SourceFile], language: Opti
         }
     }
     for (index, file) in files.iter().enumerate() {
-        let parents = file.path.match_indices('/').filter_map(|(end, _)| file.path.get(..end));
-        if let Some(above) = parents.filter_map(|parent| seen.get(parent)).next() {
+        let mut parents = file.path.match_indices('/').filter_map(|(end, _)| file.path.get(..end));
+        if let Some(above) = parents.find_map(|parent| seen.get(parent)) {
             reader.fault(&format!("files[{index}].path"), format!("lies below files[{above}], which is no directory"));
         }
     }
