@@ -14,6 +14,20 @@ fn language(id: &str, more: &str) -> String {
     )
 }
 
+const MINE: &str = r#"
+[[language]]
+id = "mine"
+name = "Of mine"
+aliases = ["mine-alias"]
+file = "mine.py"
+extensions = [".mine"]
+at = ["/usr/bin/not-there", "/usr/bin/python3"]
+run = ["{at}", "{file}"]
+run_environment = { ROOM = "{memory} {cpus}" }
+version = { command = ["{at}", "--version"], after = "Python " }
+limits = { memory = 160, processes = 70 }
+"#;
+
 const VERSION: &str = "version = { command = [\"/usr/bin/python3\", \"--version\"], after = \"Python \" }";
 
 #[expect(clippy::disallowed_methods, reason = "a file of the test's own, which no daemon reads yet")]
@@ -59,12 +73,7 @@ fn only_what_is_there_is_listed_and_the_rest_is_refused_by_name() {
 
 #[test]
 fn an_added_language_is_listed_with_what_clients_need_and_runs() {
-    let table = language("mine", VERSION).replace("\"/usr/bin/python3\", \"{file}\"", "\"{at}\", \"{file}\"");
-    let places = "at = [\"/usr/bin/not-there\", \"/usr/bin/python3\"]\nextensions = [\".mine\"]\n\
-                  run_environment = { ROOM = \"{memory} {cpus}\" }\nlimits = { memory = 160, processes = 70 }";
-    let table =
-        table.replace("version", &format!("{places}\nversion")).replace("[\"/usr/bin/python3\", \"-", "[\"{at}\", \"-");
-    let directory = directory(&[("mine.toml", table)]);
+    let directory = directory(&[("mine.toml", MINE.to_owned())]);
     let daemon = started(&directory);
     let runtimes = daemon.get("/v1/languages").body["runtimes"].take();
     let mine = runtimes.as_array().unwrap().iter().find(|runtime| runtime["language"] == "mine").unwrap();
