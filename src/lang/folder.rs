@@ -84,6 +84,7 @@ mod test {
     const ZIG: &str = "[[language]]\nid = \"zig\"\nname = \"Zig\"\nfile = \"main.zig\"\nrun = [\"/usr/bin/zig\"]\n\
                        version = { command = [\"/usr/bin/zig\"], after = \"\" }\n";
 
+    #[expect(clippy::disallowed_methods, reason = "files of the test's own, which nobody else reads")]
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {

@@ -209,6 +209,29 @@ mod test {
     }
 
     #[test]
+    fn the_documents_name_every_language_and_what_it_needs() {
+        let document = include_str!("../../docs/LANGUAGES.md");
+        let number = |number: u64| if number == 0 { String::new() } else { format!("{number} ") };
+        for language in Languages::embedded().unwrap().iter() {
+            let Language { id, aliases, file, needs, compile_needs, .. } = language;
+            let others = aliases.iter().map(|alias| format!("`{alias}`")).collect::<Vec<_>>().join(", ");
+            assert!(document.contains(&format!("| `{id}` | {others} | `{file}` |")), "{id}");
+            let (run, compile) = (needs.memory.whole_mib(), compile_needs.memory.whole_mib());
+            let needed = [run, needs.processes.into(), compile, compile_needs.processes.into()].map(number);
+            let row = format!("| `{id}` | {}|\n", needed.join("| "));
+            assert_eq!(document.contains(&row), needed.concat() != "", "{row}");
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_documents_is_a_table() {
+        let (_, example) = include_str!("../../docs/LANGUAGES.md").split_once("```toml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let languages = Languages::parse(example).unwrap();
+        assert_eq!(languages.find("ziglang").unwrap().at_each_place().len(), 2);
+    }
+
+    #[test]
     fn a_language_is_found_by_id_and_alias_and_nothing_else() {
         let languages = Languages::embedded().unwrap();
         let aliases = "python3 py js node nodejs ts sh gcc c++ golang rs jdk rb php-cli pl lua5 rscript sql sqlite3";
