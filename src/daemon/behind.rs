@@ -18,7 +18,7 @@ use crate::api::core::{
 use crate::base::id::JobId;
 use crate::daemon::usage::Usage;
 use crate::job::record::{Family, Record};
-use crate::job::request::{KnownLanguage, Request};
+use crate::job::request::{KnownLanguage, Least, Request};
 use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::output;
@@ -179,9 +179,17 @@ impl Core for Behind {
 
     fn languages(&self) -> Vec<KnownLanguage> {
         let known = |language: &crate::lang::Language| {
-            let version = Some(self.versions.of(&language.id)?);
-            let reserved = language.reserved().map(str::to_owned);
-            Some(KnownLanguage { id: language.id.clone(), aliases: language.aliases.clone(), version, reserved })
+            let (needs, compile_needs) = (language.needs, language.compile_needs);
+            Some(KnownLanguage {
+                id: language.id.clone(),
+                name: language.name.clone(),
+                aliases: language.aliases.clone(),
+                version: Some(self.versions.of(&language.id)?),
+                file: language.file.clone(),
+                extensions: language.extensions.clone(),
+                reserved: language.reserved().map(str::to_owned),
+                least: Least { memory: needs.memory, processes: needs.processes, compile_memory: compile_needs.memory },
+            })
         };
         self.languages.iter().filter_map(known).collect()
     }

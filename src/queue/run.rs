@@ -141,13 +141,15 @@ impl Attempting<'_> {
         let Prepared { mut files, compile, run } = prepared;
         let request = &self.task.request;
         if let Some(compile) = compile {
-            let processes = request.limits.processes.max(compile.processes);
+            let processes = request.limits.processes.max(compile.needs.processes);
+            // Of this phase only /tmp: the size of /work was given to its tree.
+            let disk = request.limits.disk.max(compile.needs.disk);
             let step = Step {
                 phase: Phase::Compile,
                 program: compile.program,
                 files: std::mem::take(&mut files),
                 stdin: Vec::new(),
-                limits: Limits { processes, ..request.limits },
+                limits: Limits { processes, disk, ..request.limits },
             };
             let result = self.step(step, tree).await?;
             let over = outcome::after_compile(&result.termination);

@@ -15,7 +15,7 @@ use kiln::api::core::{
 use kiln::base::id::{JobId, LogId};
 use kiln::base::time::Timestamp;
 use kiln::job::record::{Attempt, Family, Head, PhaseResult, Ran, Record, SCHEMA, Wanted};
-use kiln::job::request::{KnownLanguage, Request};
+use kiln::job::request::{KnownLanguage, Least, Request};
 use kiln::job::state::State;
 use kiln::job::termination::{Reason, Termination};
 use kiln::job::usage::Usage;
@@ -225,9 +225,13 @@ impl Core for FakeCore {
     fn languages(&self) -> Vec<KnownLanguage> {
         let known = |id: &str, version: Option<&str>| KnownLanguage {
             id: id.to_owned(),
+            name: id.to_uppercase(),
             aliases: vec![format!("{id}x")],
             version: version.map(str::to_owned),
+            file: format!("main.{id}"),
+            extensions: vec![format!(".{id}")],
             reserved: (id == "c").then(|| String::from("program")),
+            least: Least::default(),
         };
         vec![known("python", Some("3.11.2")), known("bash", None), known("c", None)]
     }
