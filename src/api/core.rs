@@ -15,6 +15,7 @@ use crate::base::size::ByteSize;
 use crate::job::record::Record;
 use crate::job::request::{KnownLanguage, Request};
 use crate::job::state::Status;
+pub use crate::queue::{IdempotencyKey, Submitted};
 
 /// Bytes of one stream that an answer shows at most (contract rule 8).
 pub const SHOWN_AT_MOST: ByteSize = ByteSize::mib(1);
@@ -23,8 +24,13 @@ pub const SHOWN_AT_MOST: ByteSize = ByteSize::mib(1);
 ///
 /// A future may be dropped at any moment, when a client goes away: what was begun goes on.
 pub trait Core: Send + Sync + 'static {
-    /// Accepts a job; it is durable when its id is given.
-    fn submit<'a>(&'a self, principal: &'a Principal, request: Request) -> BoxFuture<'a, Result<JobId, SubmitError>>;
+    /// Accepts a job, or finds the one that was accepted under this key; it is durable when its id is given.
+    fn submit<'a>(
+        &'a self,
+        principal: &'a Principal,
+        request: Request,
+        key: Option<IdempotencyKey>,
+    ) -> BoxFuture<'a, Result<Submitted, SubmitError>>;
 
     /// The job when it has ended, or as it stands after `patience`.
     fn wait(&self, job: JobId, patience: Duration) -> BoxFuture<'_, Result<Record, ReadError>>;
@@ -204,6 +210,9 @@ pub enum SubmitError {
         /// When to try again, in seconds.
         retry_after_s: u32,
     },
+    /// The idempotency key stands for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyTaken,
     /// The daemon takes no more jobs.
     #[error("the daemon is stopping")]
     Stopping,

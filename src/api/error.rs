@@ -226,6 +226,7 @@ impl From<SubmitError> for ApiError {
                 let retry_after = Some(Duration::from_secs(u64::from(retry_after_s)));
                 Self { retry_after, ..Self::new(Kind::Unavailable, message) }
             }
+            SubmitError::KeyTaken => Self::new(Kind::Conflict, message),
             SubmitError::Stopping => {
                 let retry_after = Some(Duration::from_secs(1));
                 Self { retry_after, ..Self::new(Kind::Unavailable, message) }

@@ -22,7 +22,7 @@ use crate::job::request::{KnownLanguage, Least, Request};
 use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::output;
-use crate::queue::{self, Queue, Versions};
+use crate::queue::{self, IdempotencyKey, Queue, Submitted, Versions};
 use crate::store;
 
 /// The parts.
@@ -38,12 +38,17 @@ pub(super) struct Behind {
 
 impl Core for Behind {
     /// In a task of its own: a client that goes away does not stop half-way what was begun.
-    fn submit<'a>(&'a self, principal: &'a Principal, request: Request) -> BoxFuture<'a, Result<JobId, SubmitError>> {
+    fn submit<'a>(
+        &'a self,
+        principal: &'a Principal,
+        request: Request,
+        key: Option<IdempotencyKey>,
+    ) -> BoxFuture<'a, Result<Submitted, SubmitError>> {
         let (queue, principal) = (self.queue.clone(), principal.clone());
-        let submitted = tokio::spawn(async move { queue.submit(&principal, request).await });
+        let submitted = tokio::spawn(async move { queue.submit(&principal, request, key).await });
         async move {
             match submitted.await {
-                Ok(Ok(id)) => Ok(id),
+                Ok(Ok(submitted)) => Ok(submitted),
                 Ok(Err(error)) => Err(refusal(&error)),
                 Err(panicked) => Err(SubmitError::Store(panicked.to_string())),
             }
@@ -225,6 +230,7 @@ fn refusal(error: &queue::SubmitError) -> SubmitError {
         queue::SubmitError::Full { retry_after_s } => {
             SubmitError::Full { retry_after_s: u32::try_from(*retry_after_s).unwrap_or(u32::MAX) }
         }
+        queue::SubmitError::KeyTaken => SubmitError::KeyTaken,
         queue::SubmitError::Stopping => SubmitError::Stopping,
         queue::SubmitError::Store(error) => SubmitError::Store(error.to_string()),
     }

@@ -9,8 +9,8 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use kiln::access::{Ownership, Permit, Principal};
 use kiln::api::core::{
-    CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, JobFilter, JobPage, Load, Phase,
-    ReadError, SHOWN_AT_MOST, Selection, Stream, SubmitError,
+    CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, IdempotencyKey, JobFilter,
+    JobPage, Load, Phase, ReadError, SHOWN_AT_MOST, Selection, Stream, SubmitError, Submitted,
 };
 use kiln::base::id::{JobId, LogId};
 use kiln::base::time::Timestamp;
@@ -112,15 +112,29 @@ impl FakeCore {
 }
 
 impl Core for FakeCore {
-    fn submit<'a>(&'a self, _principal: &'a Principal, request: Request) -> BoxFuture<'a, Result<JobId, SubmitError>> {
+    fn submit<'a>(
+        &'a self,
+        _principal: &'a Principal,
+        request: Request,
+        key: Option<IdempotencyKey>,
+    ) -> BoxFuture<'a, Result<Submitted, SubmitError>> {
         assert!(!self.panics, "a secret reason");
         if let Some(refusal) = self.refusal.clone() {
             return std::future::ready(Err(refusal)).boxed();
         }
-        let record = self.record(request);
-        let id = record.id;
-        self.jobs.lock().unwrap().push(record);
-        std::future::ready(Ok(id)).boxed()
+        let mut jobs = self.jobs.lock().unwrap();
+        let first = jobs.first().filter(|_| key.is_some()).map(|first| (first.id, first.request == request));
+        let outcome = match first {
+            Some((id, true)) => Ok(Submitted { id, again: true }),
+            Some((_, false)) => Err(SubmitError::KeyTaken),
+            None => {
+                let record = self.record(request);
+                let id = record.id;
+                jobs.push(record);
+                Ok(Submitted { id, again: false })
+            }
+        };
+        std::future::ready(outcome).boxed()
     }
 
     fn wait(&self, job: JobId, patience: Duration) -> BoxFuture<'_, Result<Record, ReadError>> {
