@@ -50,6 +50,14 @@ mod test {
         behind.split('`').skip(1).step_by(2).collect()
     }
 
+    /// What is wrong with a reference, where something is.
+    fn fault_of(reference: &str, file: impl Fn(&str) -> Option<String>) -> Option<String> {
+        let (path, test) = reference.split_once("::").unwrap_or((reference, ""));
+        let Some(source) = file(path) else { return Some(format!("there is no file `{path}`")) };
+        let is_there = test.is_empty() || source.contains(&format!("fn {test}("));
+        (!is_there).then(|| format!("there is no test `{test}` in `{path}`"))
+    }
+
     fn check(document: &str, file: impl Fn(&str) -> Option<String>) -> Vec<String> {
         let mut findings = Vec::new();
         let mut numbers = BTreeSet::new();
@@ -64,17 +72,8 @@ mod test {
             if references.is_empty() {
                 findings.push(format!("{number}: has no test"));
             }
-            for reference in references {
-                let (path, test) =
-                    reference.split_once("::").map_or((reference, None), |(path, test)| (path, Some(test)));
-                match (file(path), test) {
-                    (None, _) => findings.push(format!("{number}: there is no file `{path}`")),
-                    (Some(text), Some(test)) if !text.contains(&format!("fn {test}(")) => {
-                        findings.push(format!("{number}: there is no test `{test}` in `{path}`"));
-                    }
-                    (Some(_), _) => {}
-                }
-            }
+            let faults = references.into_iter().filter_map(|reference| fault_of(reference, &file));
+            findings.extend(faults.map(|fault| format!("{number}: {fault}")));
         }
         findings
     }
