@@ -49,9 +49,8 @@ class Daemon:
         self.lines, self.ready = [], threading.Event()
         self.address = None
         self.root = root
-        self.process = subprocess.Popen(
-            [*root, "env", *words, os.path.realpath(kiln), "serve"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+        command = [*root, "env", *words, os.path.realpath(kiln), "serve"]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=self.read)
         self.reader.start()
         if not self.ready.wait(READY_SECONDS) or self.address is None:
