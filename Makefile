@@ -7,7 +7,7 @@ CARGO ?= cargo
 # waits until the script has cleaned up.
 export KEEP PORT
 
-.PHONY: help deps build demo test test-vm fmt lint
+.PHONY: help deps build demo test test-vm fmt lint advisories
 
 help:
 	@echo 'make demo      build, start the daemon on 127.0.0.1, run real programs (KEEP=1, PORT=N)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make build     release build of kiln and kiln-spawner'
 	@echo 'make deps      install the Debian packages that building and testing need'
 	@echo 'make fmt lint  format the code; run clippy as the tests do'
+	@echo 'make advisories   known vulnerabilities of dependencies (needs cargo-deny, network)'
 
 deps:
 	packaging/deps.sh test
@@ -39,3 +40,6 @@ fmt:
 
 lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+advisories:
+	$(CARGO) deny --locked check advisories

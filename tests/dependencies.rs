@@ -1,6 +1,7 @@
 //! What kiln depends on: licences, sources, and crates that must not come in.
 //!
-//! Known vulnerabilities are asked for where the database can be had: `make advisories`.
+//! Known vulnerabilities are asked for where the database can be had: `make advisories`, which needs
+//! cargo-deny and the network.
 
 #[cfg(test)]
 mod test {

@@ -15,7 +15,9 @@ pub(super) struct Amount(Number);
 impl Amount {
     /// So many seconds.
     pub(super) fn seconds(time: Duration) -> Self {
-        Self::of(time.as_secs(), time.as_secs_f64(), time.subsec_nanos() == 0)
+        // The decimal text, because a sum of two floats shows digits that nobody measured.
+        let text = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
+        Self::of(time.as_secs(), text.parse().unwrap_or(f64::MAX), time.subsec_nanos() == 0)
     }
 
     /// So many MiB.
@@ -86,6 +88,7 @@ mod test {
     fn whole_numbers_have_no_point() {
         assert_eq!(Amount::seconds(Duration::from_secs(30)).0.to_string(), "30");
         assert_eq!(Amount::seconds(Duration::from_millis(250)).0.to_string(), "0.25");
+        assert_eq!(Amount::seconds(Duration::from_micros(8_468_032)).0.to_string(), "8.468032");
         assert_eq!(Amount::mib(ByteSize::mib(128)).0.to_string(), "128");
         assert_eq!(Amount::mib(ByteSize::kib(1536)).0.to_string(), "1.5");
     }

@@ -67,7 +67,10 @@ pub trait Core: Send + Sync + 'static {
 
     /// What is or was in force for a phase, in the form of the OCI runtime specification; nothing where the
     /// job has no such phase.
-    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, ReadError>;
+    ///
+    /// # Errors
+    /// Why this daemon cannot say, for people.
+    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, String>;
 
     /// Asks for the end of a job.
     fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>>;

@@ -4,13 +4,15 @@
 //! nothing about unknown members. Not here: which operations there are.
 use serde_json::{Map, Value, json};
 
+use crate::api::jobs;
+
 /// Schemas whose unknown members are refused.
 const CLOSED: [&str; 4] = ["ExecuteRequest", "ExecuteFile", "ExecuteForm", "ExecuteLimits"];
 
 /// Errors that few operations have, and which ones do. Every other error can come from anywhere: from
 /// the connection, the path, or a part that fails.
 const RARE: [(&str, &[&str]); 3] = [
-    ("409", &["create_execution", "create_file_execution", "cancel_job", "delete_job_data"]),
+    ("409", &["create_execution", "create_file_execution", "cancel_job", "delete_job_data", "get_job_spec"]),
     ("415", &["create_execution", "create_file_execution"]),
     ("416", &["get_job_output"]),
 ];
@@ -32,6 +34,7 @@ pub(super) fn fixed(text: &str) -> Result<Value, serde_json::Error> {
         }
     }
     leave_out_rare(&mut document);
+    describe_parameters(&mut document);
     if let Some(file) = document.pointer_mut("/components/schemas/ExecuteForm/properties/file/items") {
         file["format"] = json!("binary");
     }
@@ -54,6 +57,29 @@ fn fix(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(fix),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Gives parameters that are read as text (`query`) the types that they have.
+fn describe_parameters(document: &mut Value) {
+    fn words<T>(words: &[(&str, T)]) -> Value {
+        json!({"type": "string", "enum": words.iter().map(|(word, _)| *word).collect::<Vec<_>>()})
+    }
+    let number = |least: u64, most: u64| json!({"type": "integer", "minimum": least, "maximum": most});
+    let types = [
+        ("/v1/jobs", "status", words(&jobs::STATUSES)),
+        ("/v1/jobs", "limit", number(1, jobs::PAGE_AT_MOST)),
+        ("/v1/jobs", "offset", number(0, jobs::OFFSET_AT_MOST)),
+        ("/v1/jobs/{job_id}/output", "stream", words(&jobs::STREAMS)),
+        ("/v1/jobs/{job_id}/output", "phase", words(&jobs::PHASES)),
+        ("/v1/jobs/{job_id}/spec", "phase", words(&jobs::PHASES)),
+    ];
+    for (path, name, schema) in types {
+        let place = format!("/paths/{}/get/parameters", path.replace('/', "~1"));
+        let parameters = document.pointer_mut(&place).and_then(Value::as_array_mut).into_iter().flatten();
+        for parameter in parameters.filter(|parameter| parameter["name"] == name) {
+            parameter["schema"] = schema.clone();
+        }
     }
 }
 

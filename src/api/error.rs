@@ -85,7 +85,7 @@ impl Kind {
             Self::UnsupportedMediaType => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type")
             }
-            Self::Conflict => (S::CONFLICT, "CONFLICT", "Its state does not allow this; nothing was changed"),
+            Self::Conflict => (S::CONFLICT, "CONFLICT", "It conflicts with what is there; nothing was changed"),
             Self::UriTooLong => (S::URI_TOO_LONG, "URI_TOO_LONG", "The path with its query is too long"),
             Self::HeadersTooLarge => {
                 (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "The header fields are too many or too long")

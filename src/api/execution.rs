@@ -123,12 +123,13 @@ impl Execution {
         })?;
         let asked = request::read(body, &state.policy, &state.core.languages())?;
         let preference = Preference::parse(&wishes.prefer.unwrap_or_default());
-        let patience = preference.patience(asked.answer, self.longest(&asked.request.limits));
+        let longest = self.longest(&asked.request.limits);
+        let patience = preference.patience(asked.answer, longest);
         let Submitted { id, again } = state.in_time(state.core.submit(principal, asked.request, key)).await??;
         let replayed = again.then(|| String::from("true"));
         let record = state.core.wait(id, patience).await?;
         let job = JsonText(state.shown(&record).await?);
-        let applied = preference.applied(asked.answer);
+        let applied = preference.applied(asked.answer, longest);
         Ok(match record.observed {
             State::Ended { .. } => Executed::Ended(job, applied, replayed),
             State::Queued | State::Running { .. } => Executed::Accepted(job, view::path(id), applied, replayed),

@@ -22,7 +22,9 @@ use crate::job::request::fields::{FAULTS_AT_MOST, shown};
 use crate::job::request::files::FILES_AT_MOST;
 
 /// Fields whose value is the text itself.
-const TEXTS: [&str; 7] = ["language", "version", "code", "entrypoint", "image", "stdin", "stdin_base64"];
+const TEXTS: [&str; 5] = ["language", "version", "entrypoint", "stdin", "stdin_base64"];
+/// Members of a JSON body that a form has not: it is for files.
+const ELSEWHERE: [&str; 3] = ["code", "image", "command"];
 /// Name of the parts that are files.
 const FILE: &str = "file";
 /// The member that they become.
@@ -130,6 +132,9 @@ impl Reading {
             (Some(name), _) if name == FILES => {
                 self.fault(FILES, format!("give the files as parts named `{FILE}`"));
             }
+            (Some(name), _) if ELSEWHERE.contains(&name.as_str()) => {
+                self.fault(&name, String::from("goes with POST /v1/execute; a form is for files"));
+            }
             (Some(name), _) if self.members.contains_key(&name) => {
                 self.fault(&shown(&name), String::from("is given twice"));
             }
@@ -168,6 +173,10 @@ impl Reading {
     }
 
     fn finish(mut self) -> Result<Value, Faults> {
+        // A form that breaks off, or whose files are at fault, has its fault already.
+        if self.files.is_empty() && self.faults.is_empty() {
+            self.fault(FILE, format!("required: at least one part named `{FILE}`, with a filename"));
+        }
         if self.faults.is_empty() {
             if !self.files.is_empty() {
                 self.members.insert(String::from(FILES), Value::Array(self.files));

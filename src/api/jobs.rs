@@ -6,7 +6,7 @@ use poem::Body;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Binary;
 use poem_openapi::types::Any;
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi, Tags};
+use poem_openapi::{ApiResponse, Object, OpenApi, Tags};
 
 use serde_json::Value;
 
@@ -15,10 +15,10 @@ use crate::api::caller::Caller;
 use crate::api::core::{JobFilter, Phase, Selection, Stream};
 use crate::api::error::{ApiError, Kind};
 use crate::api::payload::JsonText;
+use crate::api::query::{QueryReader, RawQuery};
 use crate::api::range::{self, Asked};
 use crate::api::state::ApiState;
 use crate::api::view::{self, JobBody};
-use crate::base::fault::Faults;
 use crate::job::record::Record;
 use crate::job::request::fields::shown;
 use crate::job::state::{State, Status};
@@ -27,9 +27,9 @@ use crate::job::state::{State, Status};
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
 /// Jobs of a page, where nothing is said, and at most.
 const PAGE: u64 = 100;
-const PAGE_AT_MOST: u64 = 1000;
+pub(super) const PAGE_AT_MOST: u64 = 1000;
 /// A page begins here at most.
-const OFFSET_AT_MOST: u64 = 100_000;
+pub(super) const OFFSET_AT_MOST: u64 = 100_000;
 
 #[derive(Tags)]
 enum Tag {
@@ -118,34 +118,22 @@ enum Printed {
     ),
 }
 
-/// Which stream.
-#[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "OutputStream", rename_all = "lowercase")]
-enum StreamWord {
-    Stdout,
-    Stderr,
-    Both,
-}
+/// Which stream; both where there is none.
+pub(super) const STREAMS: [(&str, Option<Stream>); 3] =
+    [("stdout", Some(Stream::Stdout)), ("stderr", Some(Stream::Stderr)), ("both", None)];
 
 /// Which phase.
-#[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "OutputPhase", rename_all = "lowercase")]
-enum PhaseWord {
-    Compile,
-    Run,
-}
+pub(super) const PHASES: [(&str, Phase); 2] = [("compile", Phase::Compile), ("run", Phase::Run)];
 
 /// A job's status in the words of this family.
-#[derive(Clone, Copy, Debug, Enum)]
-#[oai(rename = "JobStatus", rename_all = "lowercase")]
-enum StatusWord {
-    Pending,
-    Running,
-    Completed,
-    Failed,
-    Cancelled,
-    Timeout,
-}
+pub(super) const STATUSES: [(&str, Status); 6] = [
+    ("pending", Status::Queued),
+    ("running", Status::Running),
+    ("completed", Status::Completed),
+    ("failed", Status::Failed),
+    ("cancelled", Status::Cancelled),
+    ("timeout", Status::TimedOut),
+];
 
 #[OpenApi(tag = "Tag::Jobs")]
 impl Jobs {
@@ -157,23 +145,29 @@ impl Jobs {
     async fn list(
         &self,
         caller: Caller,
+        query: RawQuery,
         /// Only jobs of this status.
-        status: Query<Option<StatusWord>>,
+        #[oai(name = "status")]
+        _status: Query<Option<String>>,
         /// Only jobs in this language, by its id or alias.
-        language: Query<Option<String>>,
-        /// Jobs of the answer, 1 to 1000.
-        #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
-        limit: Query<Option<u64>>,
-        /// Newer jobs to leave out, at most 100000.
-        #[oai(validator(maximum(value = "100000")))]
-        offset: Query<Option<u64>>,
+        #[oai(name = "language")]
+        _language: Query<Option<String>>,
+        /// Jobs of the answer. Left out: 100.
+        #[oai(name = "limit")]
+        _limit: Query<Option<String>>,
+        /// Newer jobs to leave out. Left out: 0.
+        #[oai(name = "offset")]
+        _offset: Query<Option<String>>,
     ) -> Result<JsonText<JobList>, ApiError> {
-        let (limit, offset) = page(limit.0, offset.0)?;
+        let mut reader = query.reader();
         let filter = JobFilter {
             owner: Some(caller.0.name.clone()),
-            status: status.0.map(Status::from),
-            language: language.0.map(|name| self.language(&name)).transpose()?,
+            status: reader.word("status", &STATUSES),
+            language: self.language(&mut reader),
         };
+        let limit = reader.number("limit", 1, PAGE_AT_MOST).unwrap_or(PAGE);
+        let offset = reader.number("offset", 0, OFFSET_AT_MOST).unwrap_or(0);
+        reader.end()?;
         let count = usize::try_from(limit).unwrap_or(usize::MAX);
         let found = self.state.in_time(self.state.core.jobs(filter, count, offset)).await??;
         let jobs = found.jobs.iter().map(view::listed).collect();
@@ -235,18 +229,23 @@ impl Jobs {
         caller: Caller,
         /// Names the job.
         job_id: Path<String>,
-        /// Which phase; left out: run.
-        phase: Query<Option<PhaseWord>>,
+        query: RawQuery,
+        /// Which phase. Left out: run.
+        #[oai(name = "phase")]
+        _phase: Query<Option<String>>,
     ) -> Result<JsonText<Any<Value>>, ApiError> {
+        let mut reader = query.reader();
+        let phase = reader.word("phase", &PHASES).unwrap_or(Phase::Run);
+        reader.end()?;
         let record = self.state.readable(&caller.0, &job_id.0).await?;
-        let phase = selection(None, phase.0).phase;
         let nothing = || ApiError::new(Kind::NotFound, "the job has no such phase");
-        self.state.core.spec(&record, phase)?.map(|spec| JsonText(Any(spec))).ok_or_else(nothing)
+        let spec = self.state.core.spec(&record, phase).map_err(|reason| ApiError::new(Kind::Conflict, reason))?;
+        spec.map(|spec| JsonText(Any(spec))).ok_or_else(nothing)
     }
 
     /// Read what a job printed
     ///
-    /// Every byte of its last attempt, in the order in which it was printed; of a job that runs, those so far. `Range` of one range of bytes, `If-None-Match` and `If-Range` are honoured (RFC 9110).
+    /// Every byte of its last attempt; of a job that runs, those so far. Each stream is in the order in which it was printed; between both the order is that in which kiln read them. `Range` of one range of bytes, `If-None-Match` and `If-Range` are honoured (RFC 9110).
     #[oai(path = "/v1/jobs/:job_id/output", method = "get", operation_id = "get_job_output")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn output(
@@ -254,10 +253,13 @@ impl Jobs {
         caller: Caller,
         /// Names the job.
         job_id: Path<String>,
-        /// Which stream; left out: both.
-        stream: Query<Option<StreamWord>>,
-        /// Which phase; left out: run.
-        phase: Query<Option<PhaseWord>>,
+        query: RawQuery,
+        /// Which stream. Left out: both.
+        #[oai(name = "stream")]
+        _stream: Query<Option<String>>,
+        /// Which phase. Left out: run.
+        #[oai(name = "phase")]
+        _phase: Query<Option<String>>,
         /// `bytes=FROM-TO`, `bytes=FROM-` or `bytes=-COUNT`.
         #[oai(name = "Range")]
         range: Header<Option<String>>,
@@ -268,9 +270,12 @@ impl Jobs {
         #[oai(name = "If-Range")]
         if_range: Header<Option<String>>,
     ) -> Result<Printed, ApiError> {
+        let mut reader = query.reader();
+        let stream = reader.word("stream", &STREAMS).flatten();
+        let selection = Selection { phase: reader.word("phase", &PHASES).unwrap_or(Phase::Run), stream };
+        reader.end()?;
         let state = &self.state;
         let record = state.readable(&caller.0, &job_id.0).await?;
-        let selection = selection(stream.0, phase.0);
         let bytes = state.in_time(state.core.output_bytes(&record, selection)).await??;
         let tag = entity_tag(&record, selection, bytes);
         if if_none_match.0.is_some_and(|tags| names(&tags, &tag)) {
@@ -300,42 +305,16 @@ impl Jobs {
 }
 
 impl Jobs {
-    fn language(&self, name: &str) -> Result<String, ApiError> {
+    fn language(&self, reader: &mut QueryReader<'_>) -> Option<String> {
+        let name = reader.text("language")?;
         let known = self.state.core.languages();
         let found = known.iter().find(|known| known.is_called(name)).map(|known| known.id.clone());
-        found.ok_or_else(|| {
+        if found.is_none() {
             let ids: Vec<&str> = known.iter().map(|known| known.id.as_str()).collect();
-            let mut faults = Faults::default();
-            faults.add("language", format!("unknown language `{}`; known: {}", shown(name), ids.join(", ")));
-            faults.into()
-        })
+            reader.fault("language", format!("unknown language `{}`; known: {}", shown(name), ids.join(", ")));
+        }
+        found
     }
-}
-
-/// Limit and offset, each within its bounds (contract rule 13).
-fn page(limit: Option<u64>, offset: Option<u64>) -> Result<(u64, u64), ApiError> {
-    let (limit, offset) = (limit.unwrap_or(PAGE), offset.unwrap_or(0));
-    let mut faults = Faults::default();
-    if !(1..=PAGE_AT_MOST).contains(&limit) {
-        faults.add("limit", format!("{limit} was asked for, the ceiling is {PAGE_AT_MOST} and the least is 1"));
-    }
-    if offset > OFFSET_AT_MOST {
-        faults.add("offset", format!("{offset} was asked for, the ceiling is {OFFSET_AT_MOST}"));
-    }
-    if faults.is_empty() { Ok((limit, offset)) } else { Err(faults.into()) }
-}
-
-fn selection(stream: Option<StreamWord>, phase: Option<PhaseWord>) -> Selection {
-    let stream = match stream {
-        None | Some(StreamWord::Both) => None,
-        Some(StreamWord::Stdout) => Some(Stream::Stdout),
-        Some(StreamWord::Stderr) => Some(Stream::Stderr),
-    };
-    let phase = match phase {
-        None | Some(PhaseWord::Run) => Phase::Run,
-        Some(PhaseWord::Compile) => Phase::Compile,
-    };
-    Selection { phase, stream }
 }
 
 /// A strong one: the log of an attempt only grows, so that the number of bytes names them.
@@ -357,17 +336,4 @@ fn entity_tag(record: &Record, selection: Selection, bytes: u64) -> String {
 fn names(tags: &str, tag: &str) -> bool {
     let mut tags = tags.split(',').map(str::trim);
     tags.any(|other| other == "*" || other.strip_prefix("W/").unwrap_or(other) == tag)
-}
-
-impl From<StatusWord> for Status {
-    fn from(word: StatusWord) -> Self {
-        match word {
-            StatusWord::Pending => Self::Queued,
-            StatusWord::Running => Self::Running,
-            StatusWord::Completed => Self::Completed,
-            StatusWord::Failed => Self::Failed,
-            StatusWord::Cancelled => Self::Cancelled,
-            StatusWord::Timeout => Self::TimedOut,
-        }
-    }
 }

@@ -21,6 +21,7 @@ mod lookup;
 mod pages;
 mod payload;
 mod prefer;
+mod query;
 mod range;
 pub mod request_id;
 mod routes;

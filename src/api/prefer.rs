@@ -39,9 +39,9 @@ impl Preference {
     }
 
     /// The text of `Preference-Applied`; nothing where no preference counted.
-    pub(super) fn applied(self, answer: Answer) -> Option<String> {
+    pub(super) fn applied(self, answer: Answer, longest: Duration) -> Option<String> {
         match (answer, self.wait) {
-            (Answer::AtTheEnd, Some(wait)) => Some(format!("wait={}", wait.as_secs())),
+            (Answer::AtTheEnd, Some(wait)) => Some(format!("wait={}", wait.min(longest).as_secs())),
             _ if self.respond_async => Some(String::from("respond-async")),
             _ => None,
         }
@@ -59,7 +59,7 @@ mod test {
         let preference = Preference::parse(text);
         let patience = preference.patience(Answer::AtTheEnd, LONGEST);
         assert_eq!(patience, Duration::from_secs(patience_s));
-        assert_eq!(preference.applied(Answer::AtTheEnd).as_deref(), applied);
+        assert_eq!(preference.applied(Answer::AtTheEnd, LONGEST).as_deref(), applied);
     }
 
     #[test]
@@ -70,13 +70,13 @@ mod test {
         check("wait = \"7\"", 7, Some("wait=7"));
         check("wait=5, wait=6", 5, Some("wait=5"));
         check("return=minimal, wait=x", 100, None);
-        check("wait=1000", 100, Some("wait=1000"));
+        check("wait=1000", 100, Some("wait=100"));
     }
 
     #[test]
     fn a_body_that_says_async_does_not_wait() {
         let preference = Preference::parse("wait=5");
         assert_eq!(preference.patience(Answer::AtOnce, LONGEST), Duration::ZERO);
-        assert_eq!(preference.applied(Answer::AtOnce), None);
+        assert_eq!(preference.applied(Answer::AtOnce, LONGEST), None);
     }
 }

@@ -33,11 +33,11 @@ pub(super) struct ExecuteRequest {
     stdin_base64: Option<String>,
     /// Variables beside `PATH`, `HOME`, `LANG` and `USER`.
     environment: Option<BTreeMap<String, String>>,
-    /// Wall time of the run phase, seconds. Default 30, ceiling 300 (`job.max_timeout`).
+    /// Wall time of the run phase, seconds. Default and ceiling: `GET /v1/capabilities`.
     #[oai(validator(minimum(value = "0.001")))]
     timeout: Option<f64>,
-    /// Memory of all processes with their files in `/work` and `/tmp`, MiB. Default 128, ceiling 1024 (`job.max_memory`).
-    #[oai(validator(minimum(value = "1")))]
+    /// Memory of all processes with their files in `/work` and `/tmp`, MiB. Default and ceiling: `GET /v1/capabilities`.
+    #[oai(validator(minimum(value = "4")))]
     memory_limit: Option<u32>,
     /// Not built yet: `true` is refused.
     network_access: Option<bool>,
@@ -84,8 +84,10 @@ pub(super) struct ExecuteForm {
     /// Variables, as a JSON object of strings.
     environment: Option<BTreeMap<String, String>>,
     /// Wall time of the run phase, seconds.
+    #[oai(validator(minimum(value = "0.001")))]
     timeout: Option<f64>,
     /// Memory, MiB.
+    #[oai(validator(minimum(value = "4")))]
     memory_limit: Option<u32>,
     /// Not built yet: `true` is refused.
     network_access: Option<bool>,
@@ -109,7 +111,7 @@ pub(super) struct ExecuteLimits {
     #[oai(validator(minimum(value = "1")))]
     processes: Option<u32>,
     /// Descriptors of one process.
-    #[oai(validator(minimum(value = "1")))]
+    #[oai(validator(minimum(value = "16")))]
     open_files: Option<u32>,
     /// Largest file, MiB.
     #[oai(validator(minimum(value = "1")))]
@@ -124,7 +126,7 @@ pub(super) struct ExecuteLimits {
     #[oai(validator(minimum(value = "0.001")))]
     compile_timeout: Option<f64>,
     /// Memory of the compile phase, MiB.
-    #[oai(validator(minimum(value = "1")))]
+    #[oai(validator(minimum(value = "4")))]
     compile_memory: Option<u32>,
 }
 

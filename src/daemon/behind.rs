@@ -126,10 +126,10 @@ impl Core for Behind {
         .boxed()
     }
 
-    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, ReadError> {
+    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, String> {
         let spec = queue::spec::of(record, phase_of(phase), &self.languages, self.launcher.cgroups());
-        let Some(spec) = spec.map_err(ReadError)? else { return Ok(None) };
-        serde_json::to_value(spec).map(Some).map_err(unreadable)
+        let Some(spec) = spec? else { return Ok(None) };
+        serde_json::to_value(spec).map(Some).map_err(|error| error.to_string())
     }
 
     fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>> {

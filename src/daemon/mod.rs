@@ -165,8 +165,9 @@ async fn serve(config: Config, languages: &Languages, socket: OwnedFd, spawner: 
     let stopped = async { drop(heard.await) };
     let (ended, ()) =
         tokio::join!(ended, crate::api::serve::serve(listener, crate::api::endpoint(state), CONNECTIONS, stopped));
-    store.commit().await.map_err(internal)?;
-    ended
+    // Why it ended says more than that the last flush failed.
+    let committed = store.commit().await.map_err(internal);
+    ended.and(committed)
 }
 
 async fn stop_queue(queue: &Queue) {

@@ -10,6 +10,7 @@ use crate::job::termination::{ExceededLimit, LimitHit, Reason, Termination};
 use crate::job::usage::Usage;
 use crate::launch::{End, EndCause, Exit, LaunchError};
 use crate::output::Phase;
+use crate::plan::ceiling;
 use crate::sys::signal;
 use crate::wire::reply::Counters;
 
@@ -24,13 +25,14 @@ pub(super) struct PhaseLimits {
 }
 
 impl PhaseLimits {
-    /// A compiler may use its processors for all of its wall time: `limits.cpu_time` is the
-    /// program's.
+    /// A compiler may use its processors for all of its wall time and is ended by that: `limits.cpu_time`
+    /// is the program's.
     pub(super) fn of(phase: Phase, limits: &Limits) -> Self {
         let (wall, cpu_time, memory) = match phase {
             Phase::Compile => {
                 let cpus = limits.milli_cpus.div_ceil(1000).max(1);
-                let cpu_time = limits.compile_wall.saturating_mul(cpus);
+                let all = limits.compile_wall.saturating_mul(cpus).saturating_add(Duration::from_secs(1));
+                let cpu_time = all.min(Duration::from_micros(ceiling::JOB.cpu_time_us));
                 (limits.compile_wall, cpu_time, limits.compile_memory)
             }
             Phase::Run => (limits.wall, limits.cpu_time, limits.memory),
@@ -125,9 +127,28 @@ pub(super) fn after_compile(compile: &Termination) -> Option<Termination> {
         }
         (Reason::Exited, Some(code), _) => format!("the compiler exited with code {code}"),
         (Reason::Signaled, _, Some(signal)) => format!("the compiler was ended by {signal}"),
-        (reason, ..) => format!("the compiler did not end by itself: {reason:?}"),
+        (reason, ..) => format!("the compiler was ended by {}", what_ended(reason)),
     };
     Some(Termination::without_exit(Reason::CompileFailed, Some(message)))
+}
+
+/// The reason in words.
+const fn what_ended(reason: Reason) -> &'static str {
+    match reason {
+        Reason::WallTimeLimit => "its time limit (limits.compile_timeout)",
+        Reason::CpuTimeLimit => "its processor time limit",
+        Reason::MemoryLimit => "its memory limit (limits.compile_memory)",
+        Reason::OutputLimit => "the output limit (limits.output)",
+        Reason::SeccompDenied => "a system call that is refused",
+        Reason::Exited
+        | Reason::Signaled
+        | Reason::CompileFailed
+        | Reason::Cancelled
+        | Reason::Preempted
+        | Reason::QueueTimeout
+        | Reason::SetupFailed
+        | Reason::DaemonRestart => "something else than itself",
+    }
 }
 
 /// How a job ends whose sandbox could not be made: what is missing and what to do.

@@ -273,7 +273,9 @@ mod test {
     fn another_version_is_refused() {
         let mut message = Request::List.encode();
         message[2] += 1;
-        assert!(matches!(Request::decode(&message), Err(Malformed::Version { version: 2, .. })));
+        assert!(
+            matches!(Request::decode(&message), Err(Malformed::Version { version, .. }) if version == crate::wire::VERSION + 1)
+        );
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl Core for FakeCore {
         std::future::ready(if ended { Ok(()) } else { Err(DeleteError::Unfinished) }).boxed()
     }
 
-    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, ReadError> {
+    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, String> {
         Ok((phase == Phase::Run).then(|| json!({"hostname": record.head.node})))
     }
 

@@ -96,9 +96,11 @@ async fn structured_fields_are_json_and_async_is_202() {
 
 #[tokio::test]
 async fn every_fault_of_a_form_is_named() {
-    refused(&post(&[PYTHON]).await, &[("code", "or files")]);
+    refused(&post(&[PYTHON]).await, &[("file", "at least one part")]);
     refused(&post(&[MAIN]).await, &[("language", "Language is required")]);
-    refused(&post(&[]).await, &[("language", "Language is required"), ("code", "required")]);
+    refused(&post(&[]).await, &[("file", "at least one part")]);
+    let elsewhere: [Part<'_>; 3] = [PYTHON, MAIN, ("\"code\"", b"1")];
+    refused(&post(&elsewhere).await, &[("code", "goes with POST /v1/execute")]);
     let parts: [Part<'_>; 6] =
         [PYTHON, PYTHON, ("\"file\"", b"x"), ("\"limits\"", b"{"), ("\"files\"", b"[]"), ("\"stdin\"", b"\xff")];
     let expected = [

@@ -89,11 +89,18 @@ async fn a_page_out_of_bounds_is_refused_with_its_ceiling() {
         ("status=done", "status"),
         ("language=perl", "language"),
         ("language=", "language"),
+        ("langauge=python", "langauge"),
+        ("limit=1&limit=1", "limit"),
     ] {
         let answer = ask(FakeCore::default(), get(&format!("/v1/jobs?{query}"))).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "INVALID_REQUEST"), "{query}");
         assert_eq!(answer.fields(), [field], "{query}");
     }
+    let query = "status=x&language=perl&limit=0&offset=100001&a=b&v=1";
+    let answer = ask(FakeCore::default(), get(&format!("/v1/jobs?{query}"))).await;
+    assert_eq!(answer.fields(), ["status", "language", "limit", "offset", "a"], "every fault at once");
+    let message = answer.body["error"]["details"][2]["message"].as_str().unwrap();
+    assert_eq!(message, "`0` was asked for; the ceiling is 1000 and the least is 1");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::base::size::ByteSize;
 use crate::job::limits::{Limits, Policy};
 use crate::job::request::fields::Reader;
 use crate::job::request::{KnownLanguage, LIMITS, Least};
+use crate::plan::ceiling::FLOOR;
 
 /// The shortest time limit: below it the timer's own slack decides.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -36,7 +37,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, policy: &Policy, language: Optio
         milli_cpus: processors(reader, "cpus", ceiling.milli_cpus).unwrap_or(default.milli_cpus),
         processes: count(reader, "processes", ceiling.processes, least.count(needs.processes))
             .unwrap_or(default.processes.max(needs.processes)),
-        open_files: count(reader, "open_files", ceiling.open_files, Floor::ONE).unwrap_or(default.open_files),
+        open_files: count(reader, "open_files", ceiling.open_files, OPEN_FILES).unwrap_or(default.open_files),
         file_size: size(reader, "file_size", ceiling.file_size).unwrap_or(default.file_size),
         disk: size(reader, "disk", ceiling.disk).unwrap_or_else(|| unasked_disk(memory, policy)),
         output: size(reader, "output", ceiling.output).unwrap_or(default.output),
@@ -45,6 +46,10 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, policy: &Policy, language: Optio
             .unwrap_or(default.compile_memory.max(needs.compile_memory)),
     }
 }
+
+/// Init has some open before the program.
+#[expect(clippy::as_conversions, reason = "widening; From is not const")]
+const OPEN_FILES: AtLeast<'static> = AtLeast { number: FLOOR.open_files as u64, language: "" };
 
 /// What a language does not start without.
 struct Floor<'a> {
@@ -69,16 +74,21 @@ impl<'a> Floor<'a> {
         })
     }
 
+    /// The spawner starts nothing in less.
     const fn memory(&self, needed: ByteSize) -> AtLeast<'a> {
-        self.at_least(needed.whole_mib())
+        self.above(ByteSize(FLOOR.memory).whole_mib(), needed.whole_mib())
     }
 
     fn count(&self, needed: u32) -> AtLeast<'a> {
-        self.at_least(u64::from(needed))
+        self.above(1, u64::from(needed))
     }
 
-    const fn at_least(&self, number: u64) -> AtLeast<'a> {
-        if number > 1 { AtLeast { number, language: self.language } } else { Self::ONE }
+    const fn above(&self, floor: u64, needed: u64) -> AtLeast<'a> {
+        if needed > floor {
+            AtLeast { number: needed, language: self.language }
+        } else {
+            AtLeast { number: floor, language: "" }
+        }
     }
 
     /// What an operator does not allow at all cannot be asked for.

@@ -95,7 +95,7 @@ fn a_full_body_is_read_to_the_last_member() {
     let request = accepted(&python(&json!({
         "args": ["a", ""], "stdin": "in\0put", "environment": {"B": "2", "A": ""}, "async": true,
         "timeout": 0.25, "memory_limit": 200,
-        "limits": {"cpu_time": 1.5, "cpus": 0.5, "processes": 1, "open_files": 3, "file_size": 4,
+        "limits": {"cpu_time": 1.5, "cpus": 0.5, "processes": 1, "open_files": 17, "file_size": 4,
             "disk": 5, "output": 6, "compile_timeout": 7, "compile_memory": 8}})));
     assert_eq!(request.answer, Answer::AtOnce);
     let request = request.request;
@@ -110,7 +110,7 @@ fn a_full_body_is_read_to_the_last_member() {
             milli_cpus: 500,
             memory: ByteSize::mib(200),
             processes: 1,
-            open_files: 3,
+            open_files: 17,
             file_size: ByteSize::mib(4),
             disk: ByteSize::mib(5),
             output: ByteSize::mib(6),
@@ -168,7 +168,7 @@ fn every_fault_is_named_at_once() {
             ("async", "true or false is expected, not a string"),
             ("network_access", "not built yet: network"),
             ("timeout", "a number is expected, not a string"),
-            ("memory_limit", "0 MiB was asked for, the ceiling is 512 MiB and the least is 1 MiB"),
+            ("memory_limit", "0 MiB was asked for, the ceiling is 512 MiB and the least is 4 MiB"),
             ("limits.memory", "unknown field; known: cpu_time, "),
             ("limits.cpus", "9 was asked for, the ceiling is 4"),
             ("limits.processes", "-1 was asked for, the ceiling is 256 and the least is 1"),
