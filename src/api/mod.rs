@@ -19,6 +19,7 @@ mod json;
 mod lookup;
 mod pages;
 mod payload;
+pub mod peer;
 mod prefer;
 mod range;
 pub mod request_id;
