@@ -126,7 +126,9 @@ mod test {
         assert!(is_ours("KILN_API_PROT", "1"));
         assert!(is_ours("FORGEAI_API_PROT", "1"));
         assert!(is_ours("KILN_PORT", "8080"));
-        for name in ["PATH", "KILN_CONFIG", "KILN_SERVER", "KILN_TOKEN", "FORGEAI_API_SERVICE_HOST", "KILN_PORT_8080_TCP_ADDR"] {
+        for name in
+            ["PATH", "KILN_CONFIG", "KILN_SERVER", "KILN_TOKEN", "FORGEAI_API_SERVICE_HOST", "KILN_PORT_8080_TCP_ADDR"]
+        {
             assert!(!is_ours(name, "1"), "{name}");
         }
         assert!(!is_ours("KILN_PORT", "tcp://10.0.0.7:80"));

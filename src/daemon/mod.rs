@@ -130,7 +130,8 @@ fn privileged_part(config: &Config) -> Result<Privileged, DaemonError> {
 }
 
 fn local_socket(config: &Config) -> Result<Option<LocalSocket>, DaemonError> {
-    let bound = config.api.socket.as_ref().map(|path| LocalSocket::bind(path, Uid::from_raw(0), &config.api.socket_group));
+    let bound =
+        config.api.socket.as_ref().map(|path| LocalSocket::bind(path, Uid::from_raw(0), &config.api.socket_group));
     bound.transpose().map_err(|error| DaemonError::Configuration { message: format!("api.socket: {error}") })
 }
 

@@ -21,8 +21,7 @@ pub(super) const BEFORE_JOBS: &[Key] = &[
         "The local socket on which the same is served to root and the members of a group; null: none. Its folder is \
          root's and nobody else may write to it.",
     ),
-    row("api.socket_group", Kind::Text, "kiln", "The group whose members may use the local socket.")
-        .with("api.socket"),
+    row("api.socket_group", Kind::Text, "kiln", "The group whose members may use the local socket.").with("api.socket"),
     row("api.tls.enabled", Kind::Switch, "false", "Whether connections are encrypted.")
         .only("false", "TLS is not built yet: set KILN_API_TLS_ENABLED=false and encrypt in front"),
     row("api.tls.cert_file", Kind::Path(Presence::Optional), "null", "The certificate chain, as PEM.")
