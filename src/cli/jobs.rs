@@ -2,7 +2,7 @@
 use http::Method;
 use serde_json::Value;
 
-use crate::cli::answer::printed;
+use crate::cli::answer::{complain, printed};
 use crate::cli::exit::Exit;
 use crate::cli::job::print_json;
 use crate::cli::remote::{self, RemoteArguments};
@@ -39,7 +39,8 @@ pub(super) fn run(arguments: &ListArguments, surroundings: &Surroundings, colour
         if arguments.json {
             return Ok(print_json(&list));
         }
-        Ok(printed(&shown(&list, colours)))
+        let exit = printed(&shown(&list, colours));
+        Ok(rest(&list).map_or(exit, |rest| complain(&rest, exit)))
     })
 }
 
@@ -62,17 +63,20 @@ fn encoded(text: &str) -> String {
 }
 
 fn shown(list: &Value, colours: Colours) -> String {
-    let jobs = list.get("jobs").and_then(Value::as_array).into_iter().flatten();
-    let rows: Vec<Vec<String>> = jobs.map(row).collect();
-    let mut text = table::table(&["ID", "STATUS", "LANGUAGE", "CREATED", "DURATION", "END"], &rows, colours);
+    let rows: Vec<Vec<String>> = jobs(list).iter().map(row).collect();
+    table::table(&["ID", "STATUS", "LANGUAGE", "CREATED", "DURATION", "END"], &rows, colours)
+}
+
+/// What to ask for where there are more.
+fn rest(list: &Value) -> Option<String> {
     let number = |name: &str| list.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let (total, offset) = (number("total"), number("offset"));
-    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    let last = offset.saturating_add(count);
-    if count > 0 && last < total {
-        text.push_str(&format!("{count} of {total}; for more: --offset {last}\n"));
-    }
-    text
+    let (total, offset, count) = (number("total"), number("offset"), jobs(list).len());
+    let last = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    (count > 0 && last < total).then(|| format!("{count} of {total} jobs; for more: --offset {last}"))
+}
+
+fn jobs(list: &Value) -> &[Value] {
+    list.get("jobs").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn row(job: &Value) -> Vec<String> {
@@ -110,21 +114,23 @@ mod test {
             job("job_3", json!({"reason": "memory_limit", "exit_code": null, "signal": "SIGKILL"})),
             json!({"job_id": "job_4", "status": "pending", "image": "host", "created_at": "2026-01-01T00:00:00Z"}),
         ];
-        let text = shown(&json!({"jobs": jobs, "total": 9, "limit": 4, "offset": 1}), Colours::None);
+        let list = json!({"jobs": jobs, "total": 9, "limit": 4, "offset": 1});
+        let text = shown(&list, Colours::None);
         let expected = "\
 ID     STATUS     LANGUAGE  CREATED               DURATION  END
 job_1  completed  python    2026-01-01T00:00:00Z  5ms       exit 3
 job_2  completed  python    2026-01-01T00:00:00Z  5ms       SIGSEGV
 job_3  completed  python    2026-01-01T00:00:00Z  5ms       memory_limit
 job_4  pending    host      2026-01-01T00:00:00Z
-4 of 9; for more: --offset 5
 ";
         assert_eq!(text, expected);
+        assert_eq!(rest(&list).as_deref(), Some("4 of 9 jobs; for more: --offset 5"));
     }
 
     #[test]
     fn an_empty_list_has_only_its_head() {
-        assert_eq!(shown(&json!({"jobs": [], "total": 0}), Colours::None).lines().count(), 1);
+        let list = json!({"jobs": [], "total": 3});
+        assert_eq!((shown(&list, Colours::None).lines().count(), rest(&list)), (1, None));
     }
 
     #[test]

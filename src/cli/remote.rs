@@ -122,7 +122,8 @@ mod test {
 
     fn refusal(status: u16) -> RemoteError {
         let (code, message, request_id) = (String::new(), String::new(), String::new());
-        let refusal = Refusal { status, code, message, details: Vec::new(), request_id, retry_after: None };
+        let (details, retry_after, is_local) = (Vec::new(), None, true);
+        let refusal = Refusal { status, code, message, details, request_id, retry_after, is_local };
         RemoteError::Client(ClientError::Refused(Box::new(refusal)))
     }
 

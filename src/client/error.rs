@@ -15,7 +15,7 @@ pub enum ClientError {
     #[error("there is no socket {}: is the daemon running? Start it by: sudo kiln serve. {ELSEWHERE}", .0.display())]
     NoSocket(PathBuf),
     /// The file system does not let us through.
-    #[error("{}: permission denied. {MEMBERSHIP}", .0.display())]
+    #[error("{}: permission denied. Use sudo, or see who may enter its folder", .0.display())]
     MayNotConnect(PathBuf),
     /// There was a daemon, or there is none on this port.
     #[error("nobody answers at {0}: the daemon is not running. Start it by: sudo kiln serve. {ELSEWHERE}")]
@@ -41,8 +41,7 @@ pub enum ClientError {
 }
 
 const ELSEWHERE: &str = "If it listens elsewhere: --server http://HOST:PORT, or --server PATH of its socket";
-const MEMBERSHIP: &str =
-    "Use sudo, or become a member of the daemon's group (sudo usermod -aG kiln $USER) and log in again";
+const MEMBERSHIP: &str = "Use sudo, or become a member of that group (sudo usermod -aG GROUP $USER) and log in again";
 
 /// What the daemon said instead of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +58,8 @@ pub struct Refusal {
     pub request_id: String,
     /// When to try again, in seconds.
     pub retry_after: Option<u64>,
+    /// Whether it was asked by the local socket.
+    pub is_local: bool,
 }
 
 impl ClientError {
@@ -89,6 +90,7 @@ impl Refusal {
             details: details.filter_map(fault).collect(),
             request_id: text(&error, "request_id").unwrap_or_default(),
             retry_after,
+            is_local: matches!(place, Place::Socket(_)),
         }))
     }
 
@@ -96,7 +98,7 @@ impl Refusal {
     fn remedy(&self) -> Option<String> {
         match (self.status, self.retry_after) {
             (401, _) => Some(String::from("give a token: KILN_TOKEN, or --token-file FILE")),
-            (403, _) => Some(MEMBERSHIP.to_owned()),
+            (403, _) if self.is_local => Some(MEMBERSHIP.to_owned()),
             (429 | 503, Some(seconds)) => Some(format!("try again in {seconds} s")),
             (500.., _) => Some(format!("the daemon's log has more; the request was {}", self.request_id)),
             _ => None,
@@ -137,7 +139,7 @@ mod test {
     fn what_can_be_done_is_said() {
         let body = r#"{"error":{"code":"X","message":"no","request_id":"req_1"}}"#;
         assert!(refused(401, None, body).contains("KILN_TOKEN"));
-        assert!(refused(403, None, body).contains("usermod -aG kiln"));
+        assert!(refused(403, None, body).contains("usermod -aG GROUP"));
         assert!(refused(503, Some(7), body).contains("try again in 7 s"));
         assert!(refused(500, None, body).contains("req_1"));
         assert_eq!(refused(404, None, body), "X: no");

@@ -38,13 +38,14 @@ async fn work(arguments: &RunArguments, surroundings: &Surroundings) -> Result<E
     let (program, stdin) = gathered(arguments, &mut client).await?;
     let body = Some(request::body(arguments, program, &stdin));
     let mut interrupts = Interrupts::listen().map_err(|error| RemoteError::Host(error.to_string()))?;
-    let job = client.json(Question { body, ..Question::new(Method::POST, "/v1/execute") }).await?;
+    let submission = Question { body, ..Question::new(Method::POST, "/v1/execute") };
+    let (job, interrupted) = submitted(&mut client, submission, &mut interrupts).await?;
     let id = job::id_of(&job)?;
     if arguments.detach {
         return Ok(if arguments.json { job::print_json(&job) } else { printed(&format!("{id}\n")) });
     }
     let tracks = if arguments.json { Vec::new() } else { tracks() };
-    match until_ended(&mut client, &job::path(&id), tracks, &mut interrupts).await? {
+    match until_ended(&mut client, (&job::path(&id), interrupted), tracks, &mut interrupts).await? {
         Stopped::Ended { job, interrupted } => Ok(told(&job, arguments, interrupted)),
         Stopped::Left { signal } => {
             let message = format!("not waiting for the end of job {id}; see: kiln job {id}");
@@ -98,6 +99,26 @@ fn tracks() -> Vec<Track> {
     ]
 }
 
+/// The accepted job, and the signal that came meanwhile: only a job that is known can be cancelled.
+async fn submitted(
+    client: &mut Client,
+    submission: Question<'_>,
+    interrupts: &mut Interrupts,
+) -> Result<(Value, Option<i32>), RemoteError> {
+    let mut asking = pin!(client.json(submission));
+    let signal = tokio::select! {
+        answered = &mut asking => return Ok((answered?, None)),
+        signal = interrupts.next() => signal,
+    };
+    tokio::select! {
+        answered = &mut asking => Ok((answered?, Some(signal))),
+        _ = interrupts.next() => {
+            let message = "interrupted before the daemon answered; it may have accepted the job: kiln jobs";
+            Err(RemoteError::Host(String::from(message)))
+        }
+    }
+}
+
 /// Why there is nothing more to wait for.
 enum Stopped {
     /// The job has ended; the signal by which somebody asked for that here.
@@ -111,12 +132,14 @@ enum Stopped {
 /// The first signal cancels the job, the second leaves it. So does a reader that goes away.
 async fn until_ended(
     client: &mut Client,
-    path: &str,
+    (path, mut interrupted): (&str, Option<i32>),
     mut tracks: Vec<Track>,
     interrupts: &mut Interrupts,
 ) -> Result<Stopped, RemoteError> {
     let mut other = client.again();
-    let mut interrupted = None;
+    if interrupted.is_some() {
+        cancel(&mut other, path).await?;
+    }
     let mut following = pin!(follow::follow(client, path, &mut tracks));
     loop {
         let signal = tokio::select! {
