@@ -126,7 +126,8 @@ async fn accept(door: &Door, places: &Arc<Semaphore>) -> io::Result<(Connection,
             let peer = peer::of(&stream)?;
             let turned_away = admission.refusal(&peer);
             if turned_away.is_some() {
-                tracing::warn!(uid = peer.uid, "a local user was turned away");
+                // Anybody on this host can cause it, as often as they like.
+                tracing::debug!(uid = peer.uid, "a local user was turned away");
             }
             let remote = RemoteAddr(Addr::custom("unix", format!("uid {}", peer.uid)));
             Connection::Local(stream, Visitor { local: LocalAddr(unknown()), remote, turned_away })

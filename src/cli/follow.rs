@@ -110,9 +110,11 @@ async fn write(to: Sink, bytes: &[u8]) -> Result<(), Unfollowed> {
         Sink::Stdout => written(tokio::io::stdout(), bytes).await,
         Sink::Stderr => written(tokio::io::stderr(), bytes).await,
     };
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Unfollowed::Closed,
-        _other => Unfollowed::Failed(RemoteError::Host(format!("the output cannot be written: {error}"))),
+    written.map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Unfollowed::Closed;
+        }
+        Unfollowed::Failed(RemoteError::Host(format!("the output cannot be written: {error}")))
     })
 }
 

@@ -45,13 +45,10 @@ pub(super) fn run(arguments: &ListArguments, surroundings: &Surroundings, colour
 }
 
 fn path(arguments: &ListArguments) -> String {
-    let mut path = format!("/v1/jobs?limit={}&offset={}", arguments.limit, arguments.offset);
-    for (name, value) in [("status", &arguments.status), ("language", &arguments.language)] {
-        if let Some(value) = value {
-            path.push_str(&format!("&{name}={}", encoded(value)));
-        }
-    }
-    path
+    let ListArguments { limit, offset, status, language, .. } = arguments;
+    let given = [("status", status), ("language", language)];
+    let given = given.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", encoded(value.as_ref()?))));
+    format!("/v1/jobs?limit={limit}&offset={offset}{}", given.collect::<String>())
 }
 
 /// For a query (RFC 3986, section 2.1): all but letters, digits and `-._~` by their bytes.
@@ -71,8 +68,8 @@ fn shown(list: &Value, colours: Colours) -> String {
 fn rest(list: &Value) -> Option<String> {
     let number = |name: &str| list.get(name).and_then(Value::as_u64).unwrap_or(0);
     let (total, offset, count) = (number("total"), number("offset"), jobs(list).len());
-    let last = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-    (count > 0 && last < total).then(|| format!("{count} of {total} jobs; for more: --offset {last}"))
+    let next = offset.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    (count > 0 && next < total).then(|| format!("{count} of {total} jobs; for more: --offset {next}"))
 }
 
 fn jobs(list: &Value) -> &[Value] {

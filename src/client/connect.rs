@@ -50,17 +50,18 @@ async fn begin(
 
 fn no_socket(path: &Path, error: &io::Error) -> ClientError {
     let path = path.to_path_buf();
-    match error.kind() {
-        io::ErrorKind::NotFound => ClientError::NoSocket(path),
-        io::ErrorKind::PermissionDenied => ClientError::MayNotConnect(path),
-        io::ErrorKind::ConnectionRefused => ClientError::NobodyAnswers(Place::Socket(path)),
-        _other => unreachable(&Place::Socket(path), error),
+    if error.kind() == io::ErrorKind::NotFound {
+        return ClientError::NoSocket(path);
     }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return ClientError::MayNotConnect(path);
+    }
+    unreachable(&Place::Socket(path), error)
 }
 
 fn unreachable(place: &Place, error: &io::Error) -> ClientError {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => ClientError::NobodyAnswers(place.clone()),
-        _other => ClientError::Unreachable(place.clone(), error.to_string()),
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return ClientError::NobodyAnswers(place.clone());
     }
+    ClientError::Unreachable(place.clone(), error.to_string())
 }

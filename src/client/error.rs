@@ -63,8 +63,15 @@ pub struct Refusal {
 }
 
 impl ClientError {
+    /// With its causes, which say more than the first of them.
     pub(super) fn broken(place: &Place, error: impl std::error::Error) -> Self {
-        Self::Broken(place.clone(), error.to_string())
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        Self::Broken(place.clone(), text)
     }
 
     pub(super) fn not_kiln(place: &Place, what: impl fmt::Display) -> Self {

@@ -69,6 +69,7 @@ impl Client {
     }
 
     /// Another one of the same daemon, with a connection of its own.
+    #[must_use]
     pub fn again(&self) -> Self {
         Self { place: self.place.clone(), token: self.token.clone(), connection: None }
     }

@@ -26,7 +26,7 @@ pub(super) struct LocalSocket {
     listener: UnixListener,
     admission: Admission,
     /// Held as long as the socket is served.
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl LocalSocket {
@@ -45,7 +45,7 @@ impl LocalSocket {
         fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(named)?;
         listener.set_nonblocking(true).map_err(named)?;
         let found = Group::from_name(group)?.map(|group| group.gid.as_raw());
-        Ok(Self { listener, admission: Admission { name: group.to_owned(), group: found }, _lock: lock })
+        Ok(Self { listener, admission: Admission { name: group.to_owned(), group: found }, lock })
     }
 
     /// For the server, with the lock to keep meanwhile.
@@ -54,7 +54,7 @@ impl LocalSocket {
     /// When the runtime does not take it.
     pub(super) fn into_door(self) -> io::Result<(Door, Flock<File>)> {
         let listener = tokio::net::UnixListener::from_std(self.listener)?;
-        Ok((Door::Local(listener, self.admission), self._lock))
+        Ok((Door::Local(listener, self.admission), self.lock))
     }
 }
 

@@ -366,6 +366,8 @@ fn something_else_that_answers_is_told_apart() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let child = kiln(Path::new(&url), &["jobs"]).spawn().unwrap();
     let (mut stream, _) = listener.accept().unwrap();
+    let request = BufReader::new(stream.try_clone().unwrap());
+    assert!(request.lines().map_while(Result::ok).any(|line| line.is_empty()), "the request has a head");
     stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(69));
@@ -405,6 +407,7 @@ fn the_socket_is_for_root_and_the_group() {
     let output = jobs_as(Some(group.gid.as_raw()), &local.socket).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let closed = data_directory();
+    fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
     assert_fails(&mut jobs_as(None, &closed.path().join("kiln.sock")), 77, &["permission denied", "sudo"]);
 }
 
