@@ -30,6 +30,8 @@ use crate::sys::peer;
 
 /// Pause after an accept that failed: the usual reason is that no descriptor is left (accept(2)).
 const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
+/// Connections of those who are turned away: they take no place of those who are not.
+const TURNED_AWAY_AT_MOST: usize = 16;
 /// Header fields of one request.
 const HEADERS_AT_MOST: usize = 64;
 
@@ -75,6 +77,13 @@ struct Visitor {
     turned_away: Option<TurnedAway>,
 }
 
+impl Visitor {
+    /// The place that the connection has for as long as it lasts.
+    fn place(&self, place: OwnedSemaphorePermit, turned_away: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        if self.turned_away.is_some() { Arc::clone(turned_away).try_acquire_owned().ok() } else { Some(place) }
+    }
+}
+
 /// Serves until `stop` is over, then finishes what was begun.
 pub async fn serve<E>(
     door: impl Into<Door> + Send,
@@ -86,6 +95,7 @@ pub async fn serve<E>(
 {
     let endpoint = Arc::new(endpoint);
     let places = Arc::new(Semaphore::new(usize::from(bounds.connections)));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_MOST));
     let graceful = GracefulShutdown::new();
     let (door, mut stop) = (door.into(), pin!(stop));
     loop {
@@ -98,7 +108,10 @@ pub async fn serve<E>(
                 begin(stream, visitor, place, &endpoint, (&graceful, bounds.header_time));
             }
             Ok((Connection::Local(stream, visitor), place)) => {
-                begin(stream, visitor, place, &endpoint, (&graceful, bounds.header_time));
+                // Without a place the connection is closed.
+                if let Some(place) = visitor.place(place, &turned_away) {
+                    begin(stream, visitor, place, &endpoint, (&graceful, bounds.header_time));
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

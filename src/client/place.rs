@@ -49,12 +49,13 @@ impl Place {
         }
         let is_plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
         let authority = uri.authority().filter(|it| is_plain && !it.as_str().contains('@')).ok_or_else(unknown)?;
-        let port = match authority.port() {
-            None if authority.as_str().ends_with(':') => return Err(unknown()),
-            None => HTTP_PORT,
-            Some(port) => port.as_str().parse().map_err(|_invalid| unknown())?,
+        let host = authority.host();
+        // What is no number of a port counts as absent there.
+        let port = match authority.as_str().strip_prefix(host) {
+            Some("") => HTTP_PORT,
+            rest => rest.and_then(|rest| rest.strip_prefix(':')?.parse().ok()).ok_or_else(unknown)?,
         };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() { Err(unknown()) } else { Ok(Self::Tcp { host: host.to_owned(), port }) }
     }
 
@@ -112,7 +113,9 @@ mod test {
         for text in ["", "kiln", "127.0.0.1:8080", "http://", "http://a/b", "http://a?b", "http://u:p@a", "ftp://a"] {
             assert!(matches!(Place::parse(text), Err(PlaceError::Unknown(_))), "{text}");
         }
-        assert!(Place::parse("http://a:99999").is_err());
+        for text in ["http://a:99999", "http://a:", "http://a:b", "http://:80", "http://[::1]x"] {
+            assert!(Place::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

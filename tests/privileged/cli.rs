@@ -90,6 +90,19 @@ fn kiln(server: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// A program as somebody who is not root, in this group and no other.
+fn as_stranger(group: Option<u32>, path: &Path) -> Command {
+    let mut command = program(Path::new("/usr/bin/setpriv"));
+    let number = STRANGER.to_string();
+    command.args(["--reuid", &number, "--regid", &number]).current_dir("/");
+    match group {
+        None => command.arg("--clear-groups"),
+        Some(group) => command.args(["--groups", &group.to_string()]),
+    };
+    command.arg(path);
+    command
+}
+
 fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -391,24 +404,60 @@ fn the_socket_is_for_root_and_the_group() {
     let copy = folder.path().join("kiln");
     fs::copy(env!("CARGO_BIN_EXE_kiln"), &copy).unwrap();
     let jobs_as = |group: Option<u32>, socket: &Path| {
-        let mut command = program(Path::new("/usr/bin/setpriv"));
-        let number = STRANGER.to_string();
-        command.args(["--reuid", &number, "--regid", &number]);
-        match group {
-            None => command.arg("--clear-groups"),
-            Some(group) => command.args(["--groups", &group.to_string()]),
-        };
-        command.arg(&copy).args(["jobs", "--json"]).env("KILN_SERVER", socket).current_dir("/");
+        let mut command = as_stranger(group, &copy);
+        command.args(["jobs", "--json"]).env("KILN_SERVER", socket);
         command
     };
     let words = ["FORBIDDEN", "user 65534", "in the group users", "usermod -aG"];
     assert_fails(&mut jobs_as(None, &local.socket), 77, &words);
+    // Who sends much sees the refusal all the same.
+    let mut command = as_stranger(None, &copy);
+    command.args(["run", "-l", "bash", "-"]).env("KILN_SERVER", &local.socket).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&vec![b'#'; 8 << 20]).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.code() == Some(125) && told(&output).contains("FORBIDDEN"), "{}", told(&output));
     let group = nix::unistd::Group::from_name(GROUP).unwrap().unwrap();
     let output = jobs_as(Some(group.gid.as_raw()), &local.socket).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     let closed = data_directory();
     fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
     assert_fails(&mut jobs_as(None, &closed.path().join("kiln.sock")), 77, &["permission denied", "sudo"]);
+}
+
+#[test]
+fn those_who_are_turned_away_take_nobodys_place() {
+    let local = Local::shared();
+    let script = "import select, socket, sys
+made = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+for one in made: one.connect(sys.argv[1])
+closed = set()
+while len(closed) < 44: closed.update(select.select([one for one in made if one not in closed], [], [])[0])
+print('closed', flush=True)
+sys.stdin.read()";
+    let mut command = as_stranger(None, Path::new("/usr/bin/python3"));
+    let mut child = command.args(["-c", script]).arg(&local.socket).stdin(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "closed\n");
+    local.printed(&["jobs"]);
+    drop(child.stdin.take());
+    assert_eq!(ended(&mut child), Some(0));
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_the_end() {
+    let local = Local::start();
+    let mut running = Running::start(&local, "");
+    Daemon::signal(local.daemon.server(), Signal::SIGSTOP);
+    let status = until(seconds(60), "the command ends", || {
+        signal(&running.child, Signal::SIGINT);
+        running.child.try_wait().unwrap()
+    });
+    Daemon::signal(local.daemon.server(), Signal::SIGCONT);
+    let told = running.told();
+    assert_eq!(status.code(), Some(130), "{told}");
+    assert!(told.contains("not waiting for the end of job job_"), "{told}");
 }
 
 #[test]

@@ -159,7 +159,8 @@ mod test {
         assert_eq!(body["limits"], expected);
         let mut names: Vec<&str> = body["limits"].as_object().unwrap().keys().map(String::as_str).collect();
         let mut known = crate::job::request::LIMITS.to_vec();
-        (names.sort_unstable(), known.sort_unstable());
+        names.sort_unstable();
+        known.sort_unstable();
         assert_eq!(names, known);
     }
 
