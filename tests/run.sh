@@ -74,6 +74,14 @@ privileged_tests() {
   cargo test --locked --test privileged
 }
 
+# The programs are those that the privileged tests were built with.
+contract_tests() {
+  local target
+  cargo build --locked --bins || return 1
+  target=$(cargo metadata --locked --no-deps --format-version 1 | jq -r .target_directory) || return 1
+  tests/contract/run.py "$target/debug/kiln"
+}
+
 if [ "${1:-}" = only ]; then # called by `step`
   shift
   "$@"
@@ -88,6 +96,7 @@ step "clippy" 900 cargo clippy --locked --all-targets -- -D warnings
 step "unit, architecture, tidy, symbols and API tests" 900 unprivileged_tests
 step "documentation tests" 600 cargo test --locked --doc
 step "privileged tests" 900 privileged_tests
+step "contract with the OpenAPI document" 700 contract_tests
 step "release build" 900 cargo build --release --locked --bins
 step "VM tests" 1200 tests/vm/run.sh
 

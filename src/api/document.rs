@@ -10,7 +10,7 @@ const CLOSED: [&str; 4] = ["ExecuteRequest", "ExecuteFile", "ExecuteForm", "Exec
 /// Errors that few operations have, and which ones do. Every other error can come from anywhere: from
 /// the connection, the path, or a part that fails.
 const RARE: [(&str, &[&str]); 3] = [
-    ("409", &["cancel_job", "delete_job_data"]),
+    ("409", &["create_execution", "create_file_execution", "cancel_job", "delete_job_data"]),
     ("415", &["create_execution", "create_file_execution"]),
     ("416", &["get_job_output"]),
 ];

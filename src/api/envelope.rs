@@ -11,7 +11,7 @@ use crate::api::error::{ApiError, Kind};
 use crate::api::request_id::{self, RequestId};
 use crate::api::routes::Allowed;
 use crate::api::state::ApiState;
-use crate::api::{body, peer, version};
+use crate::api::{body, head, peer, version};
 use crate::base::size::ByteSize;
 
 /// An endpoint that never fails, around one that may.
@@ -46,6 +46,7 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
 
 impl<E: Endpoint> Envelope<E> {
     async fn answer(&self, mut request: Request) -> Result<Response, ApiError> {
+        head::check(&request)?;
         let settings = &self.state.settings;
         if let Err(refusal) = peer::check(&request) {
             // Read, so that the refusal is seen, and thrown away.

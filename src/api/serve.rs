@@ -32,8 +32,9 @@ use crate::sys::peer;
 const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
 /// Connections of those who are turned away: they take no place of those who are not.
 const TURNED_AWAY_AT_MOST: usize = 16;
-/// Header fields of one request.
-const HEADERS_AT_MOST: usize = 64;
+/// Header fields that are read; the API itself answers 431 to fewer. Beyond these, and beyond the longest
+/// URI of 65534 bytes, hyper answers 431 and 414 by itself, without a body.
+const HEADERS_AT_MOST: usize = 512;
 
 type ResponseBody = BoxBody<Bytes, io::Error>;
 

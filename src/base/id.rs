@@ -5,6 +5,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::base::time::Timestamp;
+
 /// The text was not an id of the kind that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an id: {expected} expected")]
@@ -22,6 +24,12 @@ impl JobId {
     #[expect(clippy::new_without_default, reason = "every call gives another value")]
     pub fn new() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// The first of all ids that are made at this moment (RFC 9562, section 5.7).
+    pub fn first_at(moment: Timestamp) -> Self {
+        let milliseconds = u128::from(moment.0 / 1000);
+        Self(Uuid::from_u128(milliseconds << 80))
     }
 
     /// The sixteen bytes of the id, most significant first.

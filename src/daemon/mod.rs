@@ -6,6 +6,7 @@
 //!
 //! Not here: what any of these does.
 mod behind;
+mod housekeeping;
 mod instance;
 mod local;
 mod probe;
@@ -88,13 +89,13 @@ fn internal(error: impl std::fmt::Display) -> DaemonError {
 ///
 /// # Errors
 /// Why it could not start, or could not go on.
-pub fn run(config: Config, warnings: &[Warning]) -> Result<(), DaemonError> {
+pub fn run(config: Config, languages: &Languages, warnings: &[Warning]) -> Result<(), DaemonError> {
     for Warning { key, message } in warnings {
         tracing::warn!(setting = key, "{message}");
     }
     let Privileged { spawner: mut own, socket, local } = privileged_part(&config)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
-    let ended = runtime.block_on(serve(config, (socket, local), own.pid()));
+    let ended = runtime.block_on(serve(config, languages, (socket, local), own.pid()));
     runtime.shutdown_timeout(STOP_TIME);
     let status = own.wait().map_err(internal)?;
     tracing::info!(%status, "the spawner has ended");
@@ -137,6 +138,7 @@ fn local_socket(config: &Config) -> Result<Option<LocalSocket>, DaemonError> {
 
 async fn serve(
     config: Config,
+    languages: &Languages,
     (socket, local): (OwnedFd, Option<LocalSocket>),
     spawner: u32,
 ) -> Result<(), DaemonError> {
@@ -149,8 +151,8 @@ async fn serve(
     let address = listener.local_addr().map_err(internal)?;
     let store = Arc::new(open_store(&config.data_dir, Arc::clone(&clock)).await?);
     let launcher = connect(socket).await?;
-    let languages = Arc::new(Languages::embedded().map_err(internal)?);
     let versions = Versions::default();
+    let languages = Arc::new(probe::offered(&launcher, languages, &versions).await);
     let logs = config.data_dir.join("logs");
     let parts = Parts {
         store: Arc::clone(&store),
@@ -161,9 +163,9 @@ async fn serve(
         clock: Arc::clone(&clock),
     };
     let queue = Queue::new(queue_config(&config), parts);
-    probe::all(&launcher, &languages, &versions).await;
     let recovered = queue.recover().await.map_err(internal)?;
     tracing::info!(queued = recovered.queued, ended = recovered.ended, "jobs of an earlier start taken up");
+    housekeeping::start(queue.clone(), Arc::clone(&store), Arc::clone(&clock), config.api.job.retention);
     let usage = usage::start(config.data_dir.clone(), spawner);
     let behind = Behind { queue: queue.clone(), launcher: launcher.clone(), logs, languages, versions, usage };
     let state = ApiState {

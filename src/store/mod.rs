@@ -15,6 +15,7 @@
 mod check;
 mod codec;
 mod commit;
+mod expiry;
 mod fault;
 mod feed;
 mod health;
@@ -39,6 +40,7 @@ use tokio::sync::watch;
 use crate::base::id::JobId;
 use crate::base::time::Clock;
 use commit::Committer;
+pub use expiry::EXPIRY_PAGE;
 pub use fault::StoreError;
 pub use feed::{Became, Entry, Subject};
 use health::Health;

@@ -32,9 +32,13 @@ mod isolation;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod languages;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod network;
+#[cfg(test)]
+mod operator;
 #[cfg(test)]
 mod outcome;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The settings of `api.job`. No ceiling is above the spawner's own, which would refuse such a job.
 use crate::config::kind::Kind;
 use crate::config::policy::LEAST_MEMORY_MIB;
-use crate::config::table::{Key, Warned, count, row};
+use crate::config::table::{Key, count, row};
 use crate::plan::ceiling;
 
 const SECOND_US: u64 = 1_000_000;
@@ -45,8 +45,7 @@ pub(super) const ROWS: &[Key] = &[
         "Jobs that run at once; each has a block of user ids.",
     ),
     row("api.job.max_queued", count("jobs", 1, 1_000_000), "1000", "Jobs that wait for a place."),
-    row("api.job.retention_days", count("days", 1, 36_500), "7", "How long an ended job is kept.")
-        .not_yet("ended jobs are kept for ever: retention is not built yet", Warned::WhenSet),
+    row("api.job.retention_days", count("days", 1, 36_500), "7", "How long an ended job is kept."),
 ];
 
 const fn sized(most: u64) -> Kind {

@@ -114,8 +114,7 @@ fn the_documented_example_loads_with_its_warnings() {
     assert_eq!(config.api.security.cors_origins, ["*"]);
     assert_eq!(config.api.security.max_request_size, ByteSize(10_000_000));
     assert_eq!(config.api.job.retention, Duration::from_hours(7 * 24));
-    let warned =
-        ["api.auth.jwt_secret", "api.rate_limit.enabled", "api.job.retention_days", "api.security.cors_origins"];
+    let warned = ["api.auth.jwt_secret", "api.rate_limit.enabled", "api.security.cors_origins"];
     assert_eq!(keys_of_warnings(&config), warned);
     assert_eq!(keys_of_refusals(&config), ["api.auth.enabled"]);
 }

@@ -3,6 +3,7 @@ mod claims;
 mod crash;
 mod damage;
 mod deleting;
+mod expiry;
 mod feed;
 mod lists;
 mod model;
