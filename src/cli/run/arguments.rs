@@ -7,6 +7,9 @@ use crate::cli::remote::RemoteArguments;
 
 /// What to run, and how.
 #[derive(Clone, Debug, Default, Args)]
+#[command(override_usage = "kiln run [OPTIONS] FILE... [-- ARGUMENTS...]\n       \
+                            kiln run [OPTIONS] --language LANGUAGE --code CODE [-- ARGUMENTS...]\n       \
+                            kiln run [OPTIONS] --image IMAGE -- PROGRAM [ARGUMENTS...]")]
 #[command(
     after_help = "Exit codes: the program's own; 128 + N if signal N ended it; 124 a time limit; 126 another limit \
                         or rule; 123 not compiled; 125 kiln failed; 2 usage. Whenever the code is not the \
@@ -39,14 +42,15 @@ pub(in crate::cli) struct RunArguments {
     /// One variable of the program's environment; may be repeated
     #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(super) environment: Vec<(String, String)>,
-    #[command(flatten)]
-    pub(super) limits: LimitArguments,
     /// Print the job as JSON when it has ended, instead of what it prints
     #[arg(long)]
     pub(super) json: bool,
     /// Print the job's id and leave it running
     #[arg(short, long)]
     pub(super) detach: bool,
+    // Last, because its heading is that of all that follows.
+    #[command(flatten)]
+    pub(super) limits: LimitArguments,
 }
 
 /// One argument for each limit; the daemon has a default and a ceiling for each.
