@@ -83,8 +83,8 @@ impl Execution {
         /// `respond-async`, `wait=N` (seconds), or both (RFC 7240).
         #[oai(name = "Prefer")]
         prefer: Header<Option<String>>,
-        /// With the same key and request the same job is answered again, for 24 hours.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255, pattern = "^[!-~]+$"))]
+        /// With the same key and request the same job is answered again, for 24 hours. Visible ASCII characters.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
         idempotency_key: Header<Option<String>>,
         body: JsonBody<ExecuteRequest>,
     ) -> Result<Executed, ApiError> {
@@ -102,8 +102,8 @@ impl Execution {
         /// `respond-async`, `wait=N` (seconds), or both (RFC 7240).
         #[oai(name = "Prefer")]
         prefer: Header<Option<String>>,
-        /// With the same key and request the same job is answered again, for 24 hours.
-        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255, pattern = "^[!-~]+$"))]
+        /// With the same key and request the same job is answered again, for 24 hours. Visible ASCII characters.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
         idempotency_key: Header<Option<String>>,
         body: FormBody<ExecuteForm>,
     ) -> Result<Executed, ApiError> {
