@@ -54,6 +54,7 @@ start_daemon() {
     "KILN_DATA_DIR=$work/data"
     "KILN_API_HOST=127.0.0.1"
     "KILN_API_PORT=$port"
+    "KILN_API_SOCKET="
     "KILN_API_AUTH_ENABLED=false"
   )
   mkdir "$work/data"

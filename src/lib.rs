@@ -6,6 +6,7 @@ pub mod access;
 pub mod api;
 pub mod base;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod job;

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("auth", 4),
     ("limit", 4),
     ("telemetry", 4),
+    ("client", 4),
     ("queue", 5),
     ("container", 5),
     ("identity", 5),

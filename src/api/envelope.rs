@@ -11,7 +11,8 @@ use crate::api::error::{ApiError, Kind};
 use crate::api::request_id::{self, RequestId};
 use crate::api::routes::Allowed;
 use crate::api::state::ApiState;
-use crate::api::{body, head, version};
+use crate::api::{body, head, peer, version};
+use crate::base::size::ByteSize;
 
 /// An endpoint that never fails, around one that may.
 #[derive(Debug)]
@@ -47,6 +48,11 @@ impl<E: Endpoint> Envelope<E> {
     async fn answer(&self, mut request: Request) -> Result<Response, ApiError> {
         head::check(&request)?;
         let settings = &self.state.settings;
+        if let Err(refusal) = peer::check(&request) {
+            // Read, so that the refusal is seen, and thrown away.
+            drop(body::read(&mut request, ByteSize(0), settings.request_time).await);
+            return Err(refusal);
+        }
         let body = body::read(&mut request, settings.max_request_size, settings.request_time).await?;
         version::check(&request)?;
         request.set_body(Body::from(body));

@@ -23,6 +23,8 @@ use crate::base::time::Timestamp;
 pub enum Kind {
     /// The request says something that is not possible.
     InvalidRequest,
+    /// The caller may not do this.
+    Forbidden,
     /// There is no such thing, or none for this caller.
     NotFound,
     /// The thing has no such method.
@@ -53,8 +55,9 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of its status.
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::InvalidRequest,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -77,6 +80,7 @@ impl Kind {
             Self::InvalidRequest => {
                 (S::BAD_REQUEST, "INVALID_REQUEST", "The request is not valid; details name every fault")
             }
+            Self::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "The caller may not do this"),
             Self::NotFound => (S::NOT_FOUND, "NOT_FOUND", "There is no such thing"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Allow names the methods"),
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "No such version"),

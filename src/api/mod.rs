@@ -20,6 +20,7 @@ mod json;
 mod lookup;
 mod pages;
 mod payload;
+pub mod peer;
 mod prefer;
 mod query;
 mod range;

@@ -22,7 +22,12 @@ pub(super) fn refused(faults: &ConfigFaults) -> Exit {
 
 /// One line on stderr.
 pub(super) fn complain(what: &dyn Display, exit: Exit) -> Exit {
-    written(writeln!(io::stderr(), "kiln: {what}"), exit)
+    written(writeln!(io::stderr(), "kiln: {}", harmless(&what.to_string())), exit)
+}
+
+/// Text of somebody else, for a terminal: what would steer it is shown as U+FFFD.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 /// A reader that went away (`kiln doctor | head`) makes the answer no other; any other failure to
@@ -37,6 +42,11 @@ pub(super) fn written(result: io::Result<()>, exit: Exit) -> Exit {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_not_printed() {
+        assert_eq!(harmless("a\u{1b}[31mb\nc\u{9b}d"), "a\u{fffd}[31mb\nc\u{fffd}d");
+    }
 
     #[test]
     fn a_reader_that_went_away_changes_no_code() {

@@ -8,7 +8,7 @@ pub enum Exit {
     Ok,
     /// The command line is none.
     Usage,
-    /// This host lacks a privilege or a kernel feature (`EX_UNAVAILABLE`).
+    /// This host lacks a privilege or a kernel feature, or no daemon answers (`EX_UNAVAILABLE`).
     Unavailable,
     /// A fault in kiln itself (`EX_SOFTWARE`).
     Internal,
@@ -16,6 +16,12 @@ pub enum Exit {
     SpawnerLost,
     /// The settings are wrong or must not be served (`EX_CONFIG`).
     Configuration,
+    /// The daemon refused what it was asked for.
+    Refused,
+    /// The caller may not ask this daemon (`EX_NOPERM`).
+    Denied,
+    /// `kiln run`: the program's own code, or one of `cli::run::ending`.
+    Program(u8),
 }
 
 impl Exit {
@@ -28,6 +34,9 @@ impl Exit {
             Self::Internal => 70,
             Self::SpawnerLost => 75,
             Self::Configuration => 78,
+            Self::Refused => 1,
+            Self::Denied => 77,
+            Self::Program(code) => code,
         }
     }
 }

@@ -8,10 +8,19 @@ mod completions;
 mod config;
 pub mod doctor;
 pub mod exit;
+mod follow;
+mod interrupt;
+mod job;
+mod jobs;
+mod remote;
+mod run;
 mod serve;
+mod status;
 pub mod surroundings;
+mod table;
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -20,12 +29,20 @@ use crate::cli::answer::{printed, written};
 use crate::cli::completions::Shell;
 use crate::cli::config::ConfigCommand;
 use crate::cli::exit::Exit;
+use crate::cli::job::{JobArguments, LogArguments, RemoveArguments};
+use crate::cli::jobs::ListArguments;
+use crate::cli::run::RunArguments;
+use crate::cli::status::ShowArguments;
 use crate::cli::surroundings::{SettingArguments, Surroundings};
+use crate::cli::table::Colours;
 
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, about = "Runs untrusted code in raw Linux isolation behind an HTTP API")]
-#[command(after_help = "Exit codes: 0 well, 2 usage, 69 missing privilege or kernel feature, \
-                        70 internal, 75 spawner lost, 78 configuration")]
+#[command(
+    after_help = "Exit codes: 0 well, 1 refused by the daemon, 2 usage, 69 missing privilege or kernel feature, or \
+                        no daemon, 70 internal, 75 spawner lost, 77 not permitted, 78 configuration. `kiln run` has the \
+                        program's, and some of its own: kiln run --help"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +50,22 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a program in a sandbox, with its input, output and exit code
+    Run(Box<RunArguments>),
+    /// List jobs, newest first
+    Jobs(ListArguments),
+    /// Show a job
+    Job(JobArguments),
+    /// Print what a job printed
+    Logs(LogArguments),
+    /// End a job
+    Cancel(JobArguments),
+    /// Remove ended jobs with all that they printed
+    Rm(RemoveArguments),
+    /// List the languages that there are
+    Languages(ShowArguments),
+    /// Show what a daemon does and how it is
+    Status(ShowArguments),
     /// Serve the HTTP API
     #[command(visible_alias = "api")]
     Serve(SettingArguments),
@@ -61,7 +94,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings)
             return written(told.print(), exit);
         }
     };
+    let colours = || Colours::of(std::io::stdout().is_terminal(), &surroundings.environment);
     match asked {
+        Command::Run(arguments) => run::run(&arguments, &surroundings),
+        Command::Jobs(arguments) => jobs::run(&arguments, &surroundings, colours()),
+        Command::Job(arguments) => job::show(&arguments, &surroundings, colours()),
+        Command::Logs(arguments) => job::logs(&arguments, &surroundings),
+        Command::Cancel(arguments) => job::cancel(&arguments, &surroundings),
+        Command::Rm(arguments) => job::remove(&arguments, &surroundings),
+        Command::Languages(arguments) => status::languages(&arguments, &surroundings, colours()),
+        Command::Status(arguments) => status::status(&arguments, &surroundings, colours()),
         Command::Serve(arguments) => serve::serve(&arguments.sources(surroundings)),
         Command::Doctor(arguments) => serve::examine(&arguments.sources(surroundings)),
         Command::Config(command) => config::run(command, surroundings),

@@ -79,6 +79,10 @@ pub struct Api {
     pub host: IpAddr,
     /// Port to listen on; 0 lets the kernel choose.
     pub port: u16,
+    /// Local socket to listen on, where there is one.
+    pub socket: Option<PathBuf>,
+    /// Group whose members may use it.
+    pub socket_group: String,
     /// Encryption.
     pub tls: Tls,
     /// Identity.

@@ -6,6 +6,15 @@ use crate::config::table::{self, Key};
 /// Variable that names the configuration file; it is not a key.
 pub const FILE_VARIABLE: &str = "KILN_CONFIG";
 
+/// Variables of the commands that ask a daemon; they are no keys.
+pub const CLIENT_VARIABLES: [&str; 2] = [SERVER_VARIABLE, TOKEN_VARIABLE];
+
+/// Variable that names the daemon to ask.
+pub const SERVER_VARIABLE: &str = "KILN_SERVER";
+
+/// Variable that holds the credential for it.
+pub const TOKEN_VARIABLE: &str = "KILN_TOKEN";
+
 const OUR_PREFIX: &str = "KILN_";
 const ALIAS_PREFIX: &str = "FORGEAI_";
 
@@ -36,7 +45,8 @@ fn capitals(path: &str) -> String {
 /// Whether a variable is meant for kiln, so that one nobody knows is a fault.
 pub(super) fn is_ours(variable: &str, value: &str) -> bool {
     let ours = variable.starts_with(OUR_PREFIX) || variable.starts_with("FORGEAI_API_");
-    ours && variable != FILE_VARIABLE && !is_service_link(variable, value)
+    let is_key = variable != FILE_VARIABLE && !CLIENT_VARIABLES.contains(&variable);
+    ours && is_key && !is_service_link(variable, value)
 }
 
 /// Kubernetes gives every pod variables that are named after services: `KILN_SERVICE_HOST`,
@@ -116,7 +126,9 @@ mod test {
         assert!(is_ours("KILN_API_PROT", "1"));
         assert!(is_ours("FORGEAI_API_PROT", "1"));
         assert!(is_ours("KILN_PORT", "8080"));
-        for name in ["PATH", "KILN_CONFIG", "FORGEAI_API_SERVICE_HOST", "KILN_PORT_8080_TCP_ADDR"] {
+        for name in
+            ["PATH", "KILN_CONFIG", "KILN_SERVER", "KILN_TOKEN", "FORGEAI_API_SERVICE_HOST", "KILN_PORT_8080_TCP_ADDR"]
+        {
             assert!(!is_ours(name, "1"), "{name}");
         }
         assert!(!is_ours("KILN_PORT", "tcp://10.0.0.7:80"));

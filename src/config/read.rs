@@ -59,6 +59,8 @@ fn api(values: &mut Values) -> Option<Api> {
     Some(Api {
         host: values.address("api.host")?,
         port: u16::try_from(values.count("api.port")?).ok()?,
+        socket: values.optional_path("api.socket"),
+        socket_group: values.text("api.socket_group")?,
         tls: Tls {
             enabled: values.switch("api.tls.enabled")?,
             cert_file: values.optional_path("api.tls.cert_file"),

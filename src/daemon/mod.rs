@@ -1,13 +1,14 @@
 //! Builds everything in order, stops it in reverse.
 //!
 //! ```text
-//! data directory -> instance id -> spawner -> privileges dropped -> store -> queue -> API
+//! data directory -> instance id -> local socket -> spawner -> privileges dropped -> store -> queue -> API
 //! ```
 //!
 //! Not here: what any of these does.
 mod behind;
 mod housekeeping;
 mod instance;
+mod local;
 mod probe;
 pub mod spawner;
 mod usage;
@@ -20,17 +21,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::geteuid;
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use nix::unistd::{Uid, geteuid};
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access::Principal;
-use crate::api::serve::ConnectionBounds;
+use crate::api::serve::{self, ConnectionBounds, Door};
 use crate::api::state::{ApiState, Settings};
 use crate::base::time::{Clock, SystemClock};
 use crate::config::{Config, Warning};
 use crate::daemon::behind::Behind;
+use crate::daemon::local::LocalSocket;
 use crate::daemon::spawner::OwnSpawner;
 use crate::lang::Languages;
 use crate::launch::{Launcher, client};
@@ -89,17 +93,24 @@ pub fn run(config: Config, languages: &Languages, warnings: &[Warning]) -> Resul
     for Warning { key, message } in warnings {
         tracing::warn!(setting = key, "{message}");
     }
-    let (mut own, socket) = privileged_part(&config)?;
+    let Privileged { spawner: mut own, socket, local } = privileged_part(&config)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
-    let ended = runtime.block_on(serve(config, languages, socket, own.pid()));
+    let ended = runtime.block_on(serve(config, languages, (socket, local), own.pid()));
     runtime.shutdown_timeout(STOP_TIME);
     let status = own.wait().map_err(internal)?;
     tracing::info!(%status, "the spawner has ended");
     ended
 }
 
+/// What only root could make.
+struct Privileged {
+    spawner: OwnSpawner,
+    socket: OwnedFd,
+    local: Option<LocalSocket>,
+}
+
 /// All that needs root. When it returns, this process has no privilege any more.
-fn privileged_part(config: &Config) -> Result<(OwnSpawner, OwnedFd), DaemonError> {
+fn privileged_part(config: &Config) -> Result<Privileged, DaemonError> {
     if config.sandbox.spawner_socket.is_some() {
         let message =
             String::from("sandbox.spawner_socket: a spawner as a unit of its own is not built yet; leave it null");
@@ -112,13 +123,25 @@ fn privileged_part(config: &Config) -> Result<(OwnSpawner, OwnedFd), DaemonError
     let user = user::find(&config.sandbox.user, config.sandbox.uid).map_err(unavailable)?;
     user::give(&config.data_dir, user).map_err(unavailable)?;
     let instance = instance::load_or_make(&config.data_dir).map_err(unavailable)?;
-    let started = spawner::start(&config.sandbox.spawner_path, instance).map_err(unavailable)?;
+    let local = local_socket(config)?;
+    let (spawner, socket) = spawner::start(&config.sandbox.spawner_path, instance).map_err(unavailable)?;
     user::become_for_ever(user).map_err(unavailable)?;
-    tracing::info!(%instance, data = %config.data_dir.display(), spawner = started.0.pid(), "privileges dropped");
-    Ok(started)
+    tracing::info!(%instance, data = %config.data_dir.display(), spawner = spawner.pid(), "privileges dropped");
+    Ok(Privileged { spawner, socket, local })
 }
 
-async fn serve(config: Config, languages: &Languages, socket: OwnedFd, spawner: u32) -> Result<(), DaemonError> {
+fn local_socket(config: &Config) -> Result<Option<LocalSocket>, DaemonError> {
+    let bound =
+        config.api.socket.as_ref().map(|path| LocalSocket::bind(path, Uid::from_raw(0), &config.api.socket_group));
+    bound.transpose().map_err(|error| DaemonError::Configuration { message: format!("api.socket: {error}") })
+}
+
+async fn serve(
+    config: Config,
+    languages: &Languages,
+    (socket, local): (OwnedFd, Option<LocalSocket>),
+    spawner: u32,
+) -> Result<(), DaemonError> {
     let stop = stop_signal().map_err(internal)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started = clock.now();
@@ -153,7 +176,8 @@ async fn serve(config: Config, languages: &Languages, socket: OwnedFd, spawner: 
         settings: settings(&config),
         everybody: Principal::unauthenticated_admin(),
     };
-    tracing::info!(%address, cgroups = launcher.cgroups(), "ready");
+    let local_path = config.api.socket.as_ref().map(|path| tracing::field::display(path.display()));
+    tracing::info!(%address, socket = local_path, cgroups = launcher.cgroups(), "ready");
     let lost = until_stopped(stop, &launcher, &queue);
     let (told, heard) = tokio::sync::oneshot::channel::<()>();
     let ended = async {
@@ -162,9 +186,12 @@ async fn serve(config: Config, languages: &Languages, socket: OwnedFd, spawner: 
         stop_queue(&queue).await;
         ended
     };
-    let stopped = async { drop(heard.await) };
-    let (ended, ()) =
-        tokio::join!(ended, crate::api::serve::serve(listener, crate::api::endpoint(state), CONNECTIONS, stopped));
+    let stopped = async { drop(heard.await) }.shared();
+    let (door, _lock) = local.map(LocalSocket::into_door).transpose().map_err(internal)?.unzip();
+    let doors = std::iter::once(Door::Tcp(listener)).chain(door);
+    let endpoint = Arc::new(crate::api::endpoint(state));
+    let served = doors.map(|door| serve::serve(door, Arc::clone(&endpoint), CONNECTIONS, stopped.clone()));
+    let (ended, _) = tokio::join!(ended, join_all(served));
     // Why it ended says more than that the last flush failed.
     let committed = store.commit().await.map_err(internal);
     ended.and(committed)

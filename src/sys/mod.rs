@@ -6,6 +6,7 @@ pub mod attribute;
 pub mod memfd;
 pub mod mount;
 pub mod network;
+pub mod peer;
 pub mod process;
 pub mod seccomp;
 pub mod signal;

@@ -22,6 +22,12 @@ pub fn restore_defaults() -> io::Result<()> {
     Ok(())
 }
 
+/// Ctrl-C of a terminal.
+pub const SIGINT: i32 = libc::SIGINT;
+/// The usual request to end.
+pub const SIGTERM: i32 = libc::SIGTERM;
+/// A write that nobody reads.
+pub const SIGPIPE: i32 = libc::SIGPIPE;
 /// What nothing survives.
 pub const SIGKILL: i32 = libc::SIGKILL;
 /// A call that the seccomp program ends.

@@ -79,6 +79,8 @@ pub(crate) fn serve(data: &Path, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     command.arg("serve").env_clear().env("PATH", "/usr/bin:/bin").env("KILN_DATA_DIR", data);
     command.envs([("KILN_API_HOST", "127.0.0.1"), ("KILN_API_PORT", "0"), ("KILN_API_AUTH_ENABLED", "false")]);
+    // Daemons of several tests run at once: none has the local socket of the installation.
+    command.env("KILN_API_SOCKET", "");
     command.envs(settings.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }

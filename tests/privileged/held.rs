@@ -94,6 +94,7 @@ impl<'a> Held<'a> {
     }
 }
 
-fn process_called(name: &str, mark: &str) -> Option<u32> {
+/// The process of this name and mark.
+pub(crate) fn process_called(name: &str, mark: &str) -> Option<u32> {
     host::processes_with(mark).into_iter().find(|process| host::name(*process) == name)
 }

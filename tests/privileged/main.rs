@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod descendants;

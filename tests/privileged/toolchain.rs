@@ -1,6 +1,7 @@
 //! What needs a C compiler in the image.
 use serde_json::{Value, json};
 
+use crate::cli::Local;
 use crate::harness::{assert_ended_by, execute, timeout, with};
 
 fn c(code: &str) -> Value {
@@ -24,6 +25,17 @@ fn a_fault_of_the_source_is_compile_failed_with_what_the_compiler_said() {
     assert_eq!((&job["exit_code"], &job["compile"]["exit_code"]), (&Value::Null, &json!(1)), "{job:#}");
     assert!(job["compile"]["stderr"].as_str().unwrap().contains("‘nothing’ undeclared"), "{job:#}");
     assert_eq!((&job["stdout"], &job["stderr"]), (&json!(""), &json!("")), "the program did not run");
+}
+
+#[test]
+fn the_command_line_shows_what_the_compiler_said() {
+    let local = Local::shared();
+    let mut command = local.kiln(&["run", "-l", "c", "-c", "int main(void) { return nothing; }"]);
+    let output = command.output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(123), &b""[..]), "{told}");
+    assert!(told.contains("‘nothing’ undeclared"), "{told}");
+    assert!(told.ends_with("\nkiln: not compiled: the compiler exited with code 1\n"), "{told}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ const HEAD: &[&str] = &[
      `/etc/kiln/kiln.yaml` where it exists), then the environment, then the argument `--set KEY=VALUE`. Every value that \
      is given is checked, also one that has no effect because another comes after it.",
     "An unknown key, a key that is given twice, and a variable with the prefix `KILN_` or `FORGEAI_API_` that is none of \
-     those below are faults. So are two variables of one key with different values. Variables that Kubernetes makes for \
-     services are left alone. Every fault is reported at once, with the line, the variable or the flag that it comes \
+     those below are faults. So are two variables of one key with different values. `KILN_SERVER` and `KILN_TOKEN`, which \
+     are for the commands that ask a daemon, and variables that Kubernetes makes for services are left alone. Every fault is reported at once, with the line, the variable or the flag that it comes \
      from. YAML has no anchors, aliases and tags here.",
     "In a variable and after `--set` a list is separated by commas; where null may stand, nothing means the same. A secret \
      cannot be given by `--set`.",

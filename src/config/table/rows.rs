@@ -22,6 +22,14 @@ pub(super) const BEFORE_JOBS: &[Key] = &[
     row("log_format", Kind::Choice(&["human", "json"]), "human", "The shape of a line of the log, which is stderr."),
     row("api.host", Kind::Address, "127.0.0.1", "The address to listen on; 0.0.0.0 and :: listen everywhere."),
     row("api.port", count("", 0, 65_535), "8080", "The port to listen on; 0 lets the kernel choose."),
+    row(
+        "api.socket",
+        Kind::Path(Presence::Optional),
+        "/run/kiln/kiln.sock",
+        "The local socket on which the same is served to root and the members of a group; null: none. Its folder is \
+         root's and nobody else may write to it.",
+    ),
+    row("api.socket_group", Kind::Text, "kiln", "The group whose members may use the local socket.").with("api.socket"),
     row("api.tls.enabled", Kind::Switch, "false", "Whether connections are encrypted.")
         .only("false", "TLS is not built yet: set KILN_API_TLS_ENABLED=false and encrypt in front"),
     row("api.tls.cert_file", Kind::Path(Presence::Optional), "null", "The certificate chain, as PEM.")
