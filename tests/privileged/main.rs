@@ -12,6 +12,8 @@ mod crash;
 #[cfg(test)]
 mod descendants;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod harness;
