@@ -276,7 +276,15 @@ fn records_that_are_damaged_are_not_served() {
     let file = fs::OpenOptions::new().write(true).open(&records).unwrap();
     let length = file.metadata().unwrap().len();
     file.write_all_at(&vec![0xa5; usize::try_from(length).unwrap()], 0).unwrap();
-    assert_refused(data.path(), 69, &[&data.path().to_string_lossy(), "db"]);
+    assert_refused(data.path(), 69, &[&data.path().to_string_lossy(), "end at change 0", "cut off or overwritten"]);
+}
+
+#[test]
+fn a_database_without_its_own_settings_is_not_served() {
+    let data = used();
+    let settings = fs::OpenOptions::new().write(true).open(data.path().join("db/conf")).unwrap();
+    settings.write_all_at(&[0xa5; 64], 0).unwrap();
+    assert_refused(data.path(), 69, &[&data.path().to_string_lossy(), "damaged", "put a copy in its place"]);
 }
 
 #[test]

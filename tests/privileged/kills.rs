@@ -71,7 +71,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(number: u64, random: &mut Random) -> Self {
+    fn new(number: u64, random: &mut Random, compiles: bool) -> Self {
         let line = format!("{number}\n");
         let exited = |request, stdout| Self { request, stdout, reason: "exited" };
         match random.below(8) {
@@ -81,7 +81,7 @@ impl Work {
                 let lines: Vec<String> = (number..=number + 20_000).map(|line| format!("{line}\n")).collect();
                 exited(bash(&format!("seq {number} {}", number + 20_000)), lines.concat())
             }
-            5 => {
+            5 if compiles => {
                 let code = format!("#include <stdio.h>\nint main(void) {{ printf(\"{number}\\n\"); return 0; }}");
                 exited(json!({"language": "c", "code": code}), line)
             }
@@ -139,12 +139,14 @@ struct Front {
     known: Mutex<Vec<Known>>,
     numbers: AtomicU64,
     over: AtomicBool,
+    /// Whether there is a compiler.
+    compiles: bool,
 }
 
 impl Front {
-    fn new() -> Self {
+    fn new(compiles: bool) -> Self {
         let (numbers, over) = (AtomicU64::new(100_000), AtomicBool::new(false));
-        Self { address: Mutex::new(None), known: Mutex::default(), numbers, over }
+        Self { address: Mutex::new(None), known: Mutex::default(), numbers, over, compiles }
     }
 
     fn point_at(&self, address: Option<SocketAddr>) {
@@ -183,7 +185,7 @@ impl Front {
     }
 
     fn send_one(&self, address: SocketAddr, random: &mut Random) {
-        let work = Work::new(self.numbers.fetch_add(1, Ordering::Relaxed), random);
+        let work = Work::new(self.numbers.fetch_add(1, Ordering::Relaxed), random, self.compiles);
         let waits = random.below(3) == 0;
         let request = with(work.request.clone(), json!({"async": !waits, "timeout": 60}));
         let Ok(answer) = http::ask(address, "POST /v1/execute", Some(&request), seconds(120)) else { return };
@@ -364,7 +366,7 @@ fn kills_at_random_moments_lose_nothing_and_leave_nothing() {
     let beside = Daemon::start(&[]);
     let theirs = Held::start(&beside, "", "print('undisturbed')");
     let data = data_directory();
-    let front = Front::new();
+    let front = Front::new(beside.offers("c"));
     let known = std::thread::scope(|scope| {
         let over = Over(&front);
         let neighbour = scope.spawn(|| neighbour(&beside, &front));

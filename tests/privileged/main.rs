@@ -42,6 +42,8 @@ mod outcome;
 #[cfg(test)]
 mod residue;
 #[cfg(test)]
+mod stop;
+#[cfg(test)]
 mod syscalls;
 #[cfg(test)]
 mod toolchain;
