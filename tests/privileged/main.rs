@@ -14,6 +14,8 @@ mod descendants;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod footprint;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod harness;

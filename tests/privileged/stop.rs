@@ -1,11 +1,14 @@
 //! SIGTERM while much goes on: the daemon ends cleanly, in its time, and whoever can be answered is.
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, assert_ended_by, bash, command, measured, seconds, until, with};
+use crate::harness::{
+    Daemon, assert_ended_by, bash, command, data_directory, measured, seconds, serve, until, until_equal, with,
+};
+use crate::{host, http};
 
 const RUNNING: &str = "100";
 const WAITING_CLIENTS: usize = 10;
@@ -62,4 +65,29 @@ fn a_stop_with_a_hundred_jobs_is_in_time_and_answers_who_waits() {
     let restarted = again.get("/v1/jobs?status=failed").body["total"].clone();
     assert_eq!(restarted, 100, "every end was recorded before the stop");
     assert!(again.log().contains("queued=0 ended=0"), "{}", again.log());
+}
+
+/// What the log of a daemon says after this word.
+fn word<'a>(log: &'a str, mark: &str) -> &'a str {
+    log.split_once(mark).unwrap().1.split_whitespace().next().unwrap()
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let data = data_directory();
+    let mut child = serve(data.path(), &[]).spawn().unwrap();
+    let mut reader = BufReader::new(child.stderr.take().unwrap());
+    let mut log = String::new();
+    while !log.contains("ready address=") {
+        assert!(reader.read_line(&mut log).unwrap() > 0, "{log}");
+    }
+    drop(reader);
+    let address = word(&log, "ready address=").parse().unwrap();
+    let answer = http::ask(address, "POST /v1/execute", Some(&bash("echo works")), seconds(60)).unwrap();
+    assert_eq!(answer.body["stdout"], "works\n", "{:#}", answer.body);
+    Daemon::signal(child.id(), Signal::SIGTERM);
+    assert_eq!(until(seconds(30), "it ends", || child.try_wait().unwrap()).code(), Some(0));
+    // The spawner says that it ends, and then removes what it has.
+    let instance = word(&log, "instance=");
+    until_equal(seconds(10), &Vec::new(), || host::cgroups_of(instance));
 }
