@@ -299,7 +299,7 @@ async fn a_clock_that_is_set_disturbs_no_order_and_no_length() {
     let dir = TempDir::new().unwrap();
     let clock = Arc::new(SetClock(AtomicU64::new(0)));
     let set = |years: u64| clock.0.store(years * YEAR, Ordering::Relaxed);
-    let tried = tried_with(dir.path(), 1, 20, Arc::clone(&clock) as Arc<dyn Clock>);
+    let tried = tried_with(dir.path(), 1, 20, clock.clone());
     let mut made = Vec::new();
     for (created, started, ended) in [(50, 50, 50), (50, 49, 48), (52, 30, 51), (10, 60, 20), (10, 10, 10)] {
         set(created);

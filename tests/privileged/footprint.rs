@@ -93,17 +93,17 @@ fn is_another_daemons(lock: &Path, daemon: &Daemon) -> bool {
 
 /// Objects of the kernel's own that sandboxes are made of, by how many there are on the whole host.
 #[derive(Debug)]
-pub(crate) struct KernelObjects(BTreeMap<&'static str, u64>);
+pub(crate) struct KernelObjects(BTreeMap<&'static str, usize>);
 
 /// Where something stays for each sandbox it is at least so many of these (slabinfo(5)).
-const OBJECTS: [(&str, u64); 4] =
+const OBJECTS: [(&str, usize); 4] =
     [("net_namespace", 1), ("pid_namespace", 1), ("user_namespace", 1), ("mnt_cache", 20)];
 
 impl KernelObjects {
     /// Empty where the host does not tell; a cache that the kernel has merged with another is left out.
     pub(crate) fn now() -> Self {
         let text = fs::read_to_string("/proc/slabinfo").unwrap_or_default();
-        let count = |(name, _): (&'static str, u64)| {
+        let count = |(name, _): (&'static str, usize)| {
             let line = text.lines().find(|line| line.split(' ').next() == Some(name))?;
             Some((name, line.split_whitespace().nth(1)?.parse().ok()?))
         };
@@ -112,8 +112,8 @@ impl KernelObjects {
 
     /// What has grown as if half of so many sandboxes had left something. Other daemons come and go meanwhile, and the
     /// kernel frees a namespace some time after its last process.
-    pub(crate) fn leaked_since(&self, before: &Self, sandboxes: u64) -> Vec<String> {
-        let grown = |(name, each): &(&'static str, u64)| {
+    pub(crate) fn leaked_since(&self, before: &Self, sandboxes: usize) -> Vec<String> {
+        let grown = |(name, each): &(&'static str, usize)| {
             let (now, then) = (self.0.get(name)?, before.0.get(name)?);
             let most = each * (sandboxes / 2).max(250);
             (*now > then + most).then(|| format!("{name}: {then}, now {now}"))

@@ -49,6 +49,10 @@ impl Random {
         self.next() % bound
     }
 
+    fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(length).unwrap().max(1))).unwrap()
+    }
+
     fn pause(&mut self, least: u64, most: u64) {
         std::thread::sleep(Duration::from_millis((least + self.below(most - least)) * scale()));
     }
@@ -208,8 +212,7 @@ impl Front {
 
     fn look_at_one(&self, address: SocketAddr, random: &mut Random) {
         let known = self.known();
-        let Some(mut seen) = known.get(usize::try_from(random.below(known.len().max(1) as u64)).unwrap()).cloned()
-        else {
+        let Some(mut seen) = known.get(random.index(known.len())).cloned() else {
             return;
         };
         if let Ok(answer) = http::ask(address, &format!("GET {}", seen.path), None, seconds(60)) {

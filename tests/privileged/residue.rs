@@ -166,7 +166,7 @@ fn a_thousand_jobs_leave_nothing_behind() {
     let count = JOBS / usize::try_from(scale()).unwrap();
     let all = first + run(&daemon, &endings, count);
     until_equal(seconds(30), &before, || Footprint::of(&daemon));
-    until_equal(seconds(60), &Vec::new(), || KernelObjects::now().leaked_since(&objects, count as u64));
+    until_equal(seconds(60), &Vec::new(), || KernelObjects::now().leaked_since(&objects, count));
     let memory_after = memory();
     let grown = [0, 1].map(|index| memory_after[index].saturating_sub(memory_before[index]));
     assert!(grown[0] <= SERVER_GROWTH_KIB && grown[1] <= SPAWNER_GROWTH_KIB, "{memory_before:?} {memory_after:?}");
