@@ -14,7 +14,7 @@ purpose=${1:-test}
 packages=()
 case $purpose in
   test)
-    packages+=(binutils mmdebstrap e2fsprogs erofs-utils cpio xz-utils qemu-system-x86 python3-venv) ;;&
+    packages+=(binutils mmdebstrap e2fsprogs erofs-utils cpio xz-utils qemu-system-x86 python3-venv chromium) ;;&
   test | demo)
     packages+=(curl jq python3 procps) ;;&
   test | demo | build)

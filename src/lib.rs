@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod job;
 pub mod lang;
 pub mod launch;
+pub mod oci;
 pub mod output;
 pub mod plan;
 pub mod queue;

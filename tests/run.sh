@@ -74,12 +74,12 @@ privileged_tests() {
   cargo test --locked --test privileged
 }
 
-# The programs are those that the privileged tests were built with.
-contract_tests() {
+# A test that starts the programs which the privileged tests were built with.
+live_tests() {
   local target
   cargo build --locked --bins || return 1
   target=$(cargo metadata --locked --no-deps --format-version 1 | jq -r .target_directory) || return 1
-  tests/contract/run.py "$target/debug/kiln"
+  "$1" "$target/debug/kiln"
 }
 
 if [ "${1:-}" = only ]; then # called by `step`
@@ -96,7 +96,8 @@ step "clippy" 900 cargo clippy --locked --all-targets -- -D warnings
 step "unit, architecture, tidy, symbols and API tests" 900 unprivileged_tests
 step "documentation tests" 600 cargo test --locked --doc
 step "privileged tests" 900 privileged_tests
-step "contract with the OpenAPI document" 700 contract_tests
+step "contract with the OpenAPI document" 700 live_tests tests/contract/run.py
+step "pages in a browser" 400 live_tests tests/browser/run.py
 step "release build" 900 cargo build --release --locked --bins
 step "VM tests" 1200 tests/vm/run.sh
 

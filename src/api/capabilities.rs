@@ -49,7 +49,7 @@ struct CapabilitiesBody {
 /// What keeps jobs apart.
 #[derive(Debug, Object)]
 struct Isolation {
-    /// Namespaces that every sandbox has of its own (namespaces(7)).
+    /// Namespaces of a sandbox (namespaces(7)): its own, but for `time`, which the sandboxes of a daemon share.
     namespaces: Vec<String>,
     /// How limits are put in force: `cgroup v1`, `cgroup v2`.
     cgroups: String,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use serde_json::Value;
 
 use crate::access::{Permit, Principal};
 use crate::base::id::JobId;
@@ -14,6 +15,7 @@ use crate::base::size::ByteSize;
 use crate::job::record::Record;
 use crate::job::request::{KnownLanguage, Request};
 use crate::job::state::Status;
+pub use crate::queue::{IdempotencyKey, Submitted};
 
 /// Bytes of one stream that an answer shows at most (contract rule 8).
 pub const SHOWN_AT_MOST: ByteSize = ByteSize::mib(1);
@@ -22,8 +24,13 @@ pub const SHOWN_AT_MOST: ByteSize = ByteSize::mib(1);
 ///
 /// A future may be dropped at any moment, when a client goes away: what was begun goes on.
 pub trait Core: Send + Sync + 'static {
-    /// Accepts a job; it is durable when its id is given.
-    fn submit<'a>(&'a self, principal: &'a Principal, request: Request) -> BoxFuture<'a, Result<JobId, SubmitError>>;
+    /// Accepts a job, or finds the one that was accepted under this key; it is durable when its id is given.
+    fn submit<'a>(
+        &'a self,
+        principal: &'a Principal,
+        request: Request,
+        key: Option<IdempotencyKey>,
+    ) -> BoxFuture<'a, Result<Submitted, SubmitError>>;
 
     /// The job when it has ended, or as it stands after `patience`.
     fn wait(&self, job: JobId, patience: Duration) -> BoxFuture<'_, Result<Record, ReadError>>;
@@ -57,6 +64,10 @@ pub trait Core: Send + Sync + 'static {
 
     /// Removes an ended job with all that it printed.
     fn delete<'a>(&'a self, record: &'a Record, permit: Permit) -> BoxFuture<'a, Result<(), DeleteError>>;
+
+    /// What is or was in force for a phase, in the form of the OCI runtime specification; nothing where the
+    /// job has no such phase.
+    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, ReadError>;
 
     /// Asks for the end of a job.
     fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>>;
@@ -199,6 +210,9 @@ pub enum SubmitError {
         /// When to try again, in seconds.
         retry_after_s: u32,
     },
+    /// The idempotency key stands for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyTaken,
     /// The daemon takes no more jobs.
     #[error("the daemon is stopping")]
     Stopping,

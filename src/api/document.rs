@@ -10,7 +10,7 @@ const CLOSED: [&str; 4] = ["ExecuteRequest", "ExecuteFile", "ExecuteForm", "Exec
 /// Errors that few operations have, and which ones do. Every other error can come from anywhere: from
 /// the connection, the path, or a part that fails.
 const RARE: [(&str, &[&str]); 3] = [
-    ("409", &["cancel_job", "delete_job_data"]),
+    ("409", &["create_execution", "create_file_execution", "cancel_job", "delete_job_data"]),
     ("415", &["create_execution", "create_file_execution"]),
     ("416", &["get_job_output"]),
 ];
@@ -96,14 +96,15 @@ fn train_case(name: &str) -> String {
     name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
-/// Bodies that run at once, on an installation without anything added.
+/// Bodies that run at once, on an installation without anything added. Members sort by name, and pages offer the
+/// first one.
 fn examples() -> Value {
     json!({
-        "python": {
+        "1_python": {
             "summary": "Python",
             "value": {"language": "python", "code": "print('Hello, World!')"}
         },
-        "bash": {
+        "2_bash": {
             "summary": "Bash with arguments, input and variables",
             "value": {
                 "language": "bash",
@@ -113,14 +114,14 @@ fn examples() -> Value {
                 "environment": {"GREETING": "Hello"}
             }
         },
-        "c": {
+        "3_c": {
             "summary": "C: a compile phase and a run phase",
             "value": {
                 "language": "c",
                 "code": "#include <stdio.h>\nint main(void) { puts(\"Hello from C\"); return 3; }\n"
             }
         },
-        "files": {
+        "4_files": {
             "summary": "C in two files",
             "value": {
                 "language": "c",
@@ -134,11 +135,11 @@ fn examples() -> Value {
                 ]
             }
         },
-        "command": {
+        "5_command": {
             "summary": "A program of the host image, as it is",
             "value": {"image": "host", "command": ["/bin/uname", "-a"]}
         },
-        "limits": {
+        "6_limits": {
             "summary": "An endless loop against its limits",
             "value": {
                 "language": "python",
@@ -148,7 +149,7 @@ fn examples() -> Value {
                 "limits": {"cpu_time": 0.5, "processes": 8}
             }
         },
-        "asynchronous": {
+        "7_asynchronous": {
             "summary": "Answered at once with 202",
             "value": {"language": "python", "code": "import time; time.sleep(2)", "async": true}
         }

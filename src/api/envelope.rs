@@ -11,7 +11,7 @@ use crate::api::error::{ApiError, Kind};
 use crate::api::request_id::{self, RequestId};
 use crate::api::routes::Allowed;
 use crate::api::state::ApiState;
-use crate::api::{body, version};
+use crate::api::{body, head, version};
 
 /// An endpoint that never fails, around one that may.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
 
 impl<E: Endpoint> Envelope<E> {
     async fn answer(&self, mut request: Request) -> Result<Response, ApiError> {
+        head::check(&request)?;
         let settings = &self.state.settings;
         let body = body::read(&mut request, settings.max_request_size, settings.request_time).await?;
         version::check(&request)?;

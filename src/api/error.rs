@@ -37,6 +37,10 @@ pub enum Kind {
     UnsupportedMediaType,
     /// The thing is in a state that does not allow this.
     Conflict,
+    /// The path with its query is too long.
+    UriTooLong,
+    /// The header fields are too many or too long.
+    HeadersTooLarge,
     /// There are no bytes in the range that was asked for.
     RangeNotSatisfiable,
     /// kiln failed.
@@ -49,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of its status.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::InvalidRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -57,8 +61,10 @@ impl Kind {
         Self::RequestTimeout,
         Self::Conflict,
         Self::PayloadTooLarge,
+        Self::UriTooLong,
         Self::UnsupportedMediaType,
         Self::RangeNotSatisfiable,
+        Self::HeadersTooLarge,
         Self::Internal,
         Self::Unavailable,
         Self::HandlerTimeout,
@@ -80,6 +86,10 @@ impl Kind {
                 (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "The body is of another type")
             }
             Self::Conflict => (S::CONFLICT, "CONFLICT", "Its state does not allow this; nothing was changed"),
+            Self::UriTooLong => (S::URI_TOO_LONG, "URI_TOO_LONG", "The path with its query is too long"),
+            Self::HeadersTooLarge => {
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "The header fields are too many or too long")
+            }
             Self::RangeNotSatisfiable => {
                 (S::RANGE_NOT_SATISFIABLE, "RANGE_NOT_SATISFIABLE", "There are no bytes in this range")
             }
@@ -216,6 +226,7 @@ impl From<SubmitError> for ApiError {
                 let retry_after = Some(Duration::from_secs(u64::from(retry_after_s)));
                 Self { retry_after, ..Self::new(Kind::Unavailable, message) }
             }
+            SubmitError::KeyTaken => Self::new(Kind::Conflict, message),
             SubmitError::Stopping => {
                 let retry_after = Some(Duration::from_secs(1));
                 Self { retry_after, ..Self::new(Kind::Unavailable, message) }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::access::Principal;
 use crate::api::caller::Caller;
+use crate::api::core::{IdempotencyKey, Submitted};
 use crate::api::error::ApiError;
 use crate::api::form::FormBody;
 use crate::api::payload::{JsonBody, JsonText};
@@ -14,6 +15,7 @@ use crate::api::prefer::Preference;
 use crate::api::schema::{ExecuteForm, ExecuteRequest};
 use crate::api::state::ApiState;
 use crate::api::view::{self, JobBody};
+use crate::base::fault::Faults;
 use crate::job::limits::Limits;
 use crate::job::request;
 use crate::job::state::State;
@@ -43,6 +45,9 @@ enum Executed {
         /// The preference that counted.
         #[oai(header = "Preference-Applied")]
         Option<String>,
+        /// `true` where the job was accepted before, under the same key.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
     ),
     /// The job is accepted and goes on.
     #[oai(status = 202)]
@@ -54,7 +59,16 @@ enum Executed {
         /// The preference that counted.
         #[oai(header = "Preference-Applied")]
         Option<String>,
+        /// `true` where the job was accepted before, under the same key.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
     ),
+}
+
+/// What the head of a request wishes.
+struct Wishes {
+    prefer: Option<String>,
+    key: Option<String>,
 }
 
 #[OpenApi(tag = "Tag::Execution")]
@@ -69,9 +83,13 @@ impl Execution {
         /// `respond-async`, `wait=N` (seconds), or both (RFC 7240).
         #[oai(name = "Prefer")]
         prefer: Header<Option<String>>,
+        /// With the same key and request the same job is answered again, for 24 hours. Visible ASCII characters.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
+        idempotency_key: Header<Option<String>>,
         body: JsonBody<ExecuteRequest>,
     ) -> Result<Executed, ApiError> {
-        self.execute(&caller.0, &prefer.0.unwrap_or_default(), &body.value).await
+        let wishes = Wishes { prefer: prefer.0, key: idempotency_key.0 };
+        self.execute(&caller.0, wishes, &body.value).await
     }
 
     /// Run uploaded files
@@ -84,25 +102,36 @@ impl Execution {
         /// `respond-async`, `wait=N` (seconds), or both (RFC 7240).
         #[oai(name = "Prefer")]
         prefer: Header<Option<String>>,
+        /// With the same key and request the same job is answered again, for 24 hours. Visible ASCII characters.
+        #[oai(name = "Idempotency-Key", validator(min_length = 1, max_length = 255))]
+        idempotency_key: Header<Option<String>>,
         body: FormBody<ExecuteForm>,
     ) -> Result<Executed, ApiError> {
-        self.execute(&caller.0, &prefer.0.unwrap_or_default(), &body.value).await
+        let wishes = Wishes { prefer: prefer.0, key: idempotency_key.0 };
+        self.execute(&caller.0, wishes, &body.value).await
     }
 }
 
 impl Execution {
-    async fn execute(&self, principal: &Principal, prefer: &str, body: &Value) -> Result<Executed, ApiError> {
+    async fn execute(&self, principal: &Principal, wishes: Wishes, body: &Value) -> Result<Executed, ApiError> {
         let state = &self.state;
+        let key = wishes.key.as_deref().map(IdempotencyKey::try_from).transpose();
+        let key = key.map_err(|fault| {
+            let mut faults = Faults::default();
+            faults.add("Idempotency-Key", fault.to_string());
+            faults
+        })?;
         let asked = request::read(body, &state.policy, &state.core.languages())?;
-        let preference = Preference::parse(prefer);
+        let preference = Preference::parse(&wishes.prefer.unwrap_or_default());
         let patience = preference.patience(asked.answer, self.longest(&asked.request.limits));
-        let id = state.in_time(state.core.submit(principal, asked.request)).await??;
+        let Submitted { id, again } = state.in_time(state.core.submit(principal, asked.request, key)).await??;
+        let replayed = again.then(|| String::from("true"));
         let record = state.core.wait(id, patience).await?;
         let job = JsonText(state.shown(&record).await?);
         let applied = preference.applied(asked.answer);
         Ok(match record.observed {
-            State::Ended { .. } => Executed::Ended(job, applied),
-            State::Queued | State::Running { .. } => Executed::Accepted(job, view::path(id), applied),
+            State::Ended { .. } => Executed::Ended(job, applied, replayed),
+            State::Queued | State::Running { .. } => Executed::Accepted(job, view::path(id), applied, replayed),
         })
     }
 

@@ -5,7 +5,10 @@ use futures_util::TryStreamExt as _;
 use poem::Body;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Binary;
+use poem_openapi::types::Any;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, Tags};
+
+use serde_json::Value;
 
 use crate::access::Action;
 use crate::api::caller::Caller;
@@ -221,6 +224,24 @@ impl Jobs {
         let (record, permit) = self.state.permitted(&caller.0, Action::Write, &job_id.0).await?;
         self.state.in_time(self.state.core.delete(&record, permit)).await??;
         Ok(Removed::Gone)
+    }
+
+    /// Show what is or was in force for a job
+    ///
+    /// In the form of the OCI runtime specification (runtime-spec, config.md); what that has no word for stands in annotations that begin with `kiln.`. The ids of the host are known once the job has started.
+    #[oai(path = "/v1/jobs/:job_id/spec", method = "get", operation_id = "get_job_spec")]
+    async fn spec(
+        &self,
+        caller: Caller,
+        /// Names the job.
+        job_id: Path<String>,
+        /// Which phase; left out: run.
+        phase: Query<Option<PhaseWord>>,
+    ) -> Result<JsonText<Any<Value>>, ApiError> {
+        let record = self.state.readable(&caller.0, &job_id.0).await?;
+        let phase = selection(None, phase.0).phase;
+        let nothing = || ApiError::new(Kind::NotFound, "the job has no such phase");
+        self.state.core.spec(&record, phase)?.map(|spec| JsonText(Any(spec))).ok_or_else(nothing)
     }
 
     /// Read what a job printed

@@ -14,6 +14,7 @@ mod envelope;
 pub mod error;
 mod execution;
 mod form;
+mod head;
 mod jobs;
 mod json;
 mod lookup;

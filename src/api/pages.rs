@@ -6,7 +6,10 @@ use poem::{Endpoint, IntoResponse as _, Response, Route, get};
 use serde_json::Value;
 
 /// Paths of the pages.
-pub(super) const PAGES: [&str; 4] = ["/openapi.json", "/openapi.yaml", "/docs", "/redoc"];
+pub(super) const PAGES: [&str; 5] = ["/openapi.json", "/openapi.yaml", "/docs", "/redoc", "/favicon.ico"];
+
+/// What browsers ask for beside every page.
+const ICON: &str = include_str!("../../web/favicon.svg");
 
 /// Each page is one file with everything inside; it may speak to this server only. `ReDoc` searches in
 /// a worker that it makes of its own text.
@@ -41,15 +44,16 @@ impl Pages {
 /// Adds the pages to the routes.
 pub(super) fn add(routes: Route, pages: &Pages) -> Route {
     let html = "text/html; charset=utf-8";
-    let [openapi, yaml, docs, redoc] = PAGES;
+    let [openapi, yaml, docs, redoc, icon] = PAGES;
     let all = [
-        (openapi, "application/json", &pages.json),
+        (openapi, "application/json", pages.json.as_str()),
         (yaml, "application/yaml", &pages.yaml),
         (docs, html, &pages.swagger),
         (redoc, html, &pages.redoc),
+        (icon, "image/svg+xml", ICON),
     ];
     all.into_iter().fold(routes, |routes, (path, content_type, text)| {
-        let body = Bytes::from(text.clone());
+        let body = Bytes::from(text.to_owned());
         let routes = routes.at(path, get(page(content_type, body.clone())));
         routes.at(format!("{path}/"), get(page(content_type, body)))
     })

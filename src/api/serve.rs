@@ -27,8 +27,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Pause after an accept that failed: the usual reason is that no descriptor is left (accept(2)).
 const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
-/// Header fields of one request.
-const HEADERS_AT_MOST: usize = 64;
+/// Header fields that are read; the API itself answers 431 to fewer. Beyond these, and beyond the longest
+/// URI of 65534 bytes, hyper answers 431 and 414 by itself, without a body.
+const HEADERS_AT_MOST: usize = 512;
 
 type ResponseBody = BoxBody<Bytes, io::Error>;
 

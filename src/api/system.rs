@@ -42,11 +42,19 @@ struct LanguageList {
 struct Runtime {
     /// Its id.
     language: String,
-    /// Its other names.
+    /// Its name for people.
+    name: String,
+    /// Its other names in requests.
     aliases: Vec<String>,
     /// Its version; null where it is not known.
     #[oai(nullable)]
     version: Option<String>,
+    /// Name of the file that `code` becomes.
+    file: String,
+    /// How its files end: `.c`.
+    extensions: Vec<String>,
+    /// Whether a compiler runs before the program.
+    compiled: bool,
     /// Image that holds it.
     image: String,
 }
@@ -141,8 +149,12 @@ impl System {
         let languages = known.iter().map(|language| language.id.clone()).collect();
         let runtimes = known.into_iter().map(|language| Runtime {
             language: language.id,
+            name: language.name,
             aliases: language.aliases,
             version: language.version,
+            file: language.file,
+            extensions: language.extensions,
+            compiled: language.reserved.is_some(),
             image: String::from("host"),
         });
         let timestamp = view::moment(self.state.clock.now());

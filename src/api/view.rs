@@ -132,6 +132,8 @@ struct Links {
     itself: Link,
     /// What it printed, every byte.
     output: Link,
+    /// What is or was in force, in the form of the OCI runtime specification.
+    spec: Link,
     /// `DELETE` ends it; only before it has ended.
     #[oai(skip_serializing_if_is_none)]
     cancel: Option<Link>,
@@ -261,6 +263,7 @@ fn links(record: &Record) -> Links {
     let ended = matches!(record.observed, State::Ended { .. });
     Links {
         output: get(below("output")),
+        spec: get(below("spec")),
         cancel: (!ended).then(|| delete(path.clone())),
         data: ended.then(|| delete(below("data"))),
         itself: get(path),

@@ -5,6 +5,7 @@ use clap::Subcommand;
 
 use crate::cli::answer::{complain, printed, refused};
 use crate::cli::exit::Exit;
+use crate::cli::serve::languages;
 use crate::cli::surroundings::{SettingArguments, Surroundings};
 use crate::config::layers::Sources;
 use crate::config::{Config, render};
@@ -42,7 +43,10 @@ fn check(sources: &Sources) -> Exit {
         exit = complain(&format!("warning: {}: {}", warning.key, warning.message), exit);
     }
     let refusals = config.refusals();
-    if refusals.is_empty() { exit } else { refused(&refusals) }
+    if !refusals.is_empty() {
+        exit = refused(&refusals);
+    }
+    languages(&config).map_or_else(|faulty| faulty, |_well| exit)
 }
 
 fn show(sources: &Sources) -> Exit {

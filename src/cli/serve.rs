@@ -7,7 +7,7 @@ use crate::cli::exit::Exit;
 use crate::config::Config;
 use crate::config::layers::Sources;
 use crate::daemon::DaemonError;
-use crate::lang::Languages;
+use crate::lang::{Languages, folder};
 use crate::telemetry;
 
 pub(super) fn serve(sources: &Sources) -> Exit {
@@ -19,9 +19,13 @@ pub(super) fn serve(sources: &Sources) -> Exit {
     if !refusals.is_empty() {
         return refused(&refusals);
     }
+    let languages = match languages(&config) {
+        Ok(languages) => languages,
+        Err(exit) => return exit,
+    };
     // A spawner that is a unit of its own has the privileges, and answers for them.
     if config.sandbox.spawner_socket.is_none()
-        && let Err(exit) = able(&config)
+        && let Err(exit) = able(&config, &languages)
     {
         return exit;
     }
@@ -29,21 +33,28 @@ pub(super) fn serve(sources: &Sources) -> Exit {
         return complain(&error, Exit::Configuration);
     }
     let warnings = config.warnings().to_vec();
-    ended(crate::daemon::run(config, &warnings))
+    ended(crate::daemon::run(config, &languages, &warnings))
 }
 
 /// The doctor's lines where this host cannot run sandboxes.
-fn able(config: &Config) -> Result<(), Exit> {
-    let checks = diagnose(config)?;
+fn able(config: &Config, languages: &Languages) -> Result<(), Exit> {
+    let checks = diagnose(config, languages);
     if doctor::healthy(&checks) {
         return Ok(());
     }
     Err(written(doctor::print(&checks, &mut io::stderr()), Exit::Unavailable))
 }
 
-fn diagnose(config: &Config) -> Result<Vec<doctor::judge::Check>, Exit> {
-    let languages = Languages::embedded().map_err(|faults| complain(&faults, Exit::Internal))?;
-    Ok(doctor::judge::judge(&doctor::facts::gather(&config.sandbox.spawner_path, &languages)))
+fn diagnose(config: &Config, languages: &Languages) -> Vec<doctor::judge::Check> {
+    doctor::judge::judge(&doctor::facts::gather(&config.sandbox.spawner_path, languages))
+}
+
+/// The embedded languages and the operator's; else every fault of these, one a line.
+pub(super) fn languages(config: &Config) -> Result<Languages, Exit> {
+    folder::load(&config.languages_dir).map_err(|faults| {
+        let complaints = faults.into_vec().into_iter().map(|fault| format!("{}: {}", fault.field, fault.message));
+        complaints.fold(Exit::Configuration, |exit, complaint| complain(&complaint, exit))
+    })
 }
 
 pub(super) fn examine(sources: &Sources) -> Exit {
@@ -51,8 +62,8 @@ pub(super) fn examine(sources: &Sources) -> Exit {
         Ok(config) => config,
         Err(faults) => return refused(&faults),
     };
-    let checks = match diagnose(&config) {
-        Ok(checks) => checks,
+    let checks = match languages(&config) {
+        Ok(languages) => diagnose(&config, &languages),
         Err(exit) => return exit,
     };
     let exit = if doctor::healthy(&checks) { Exit::Ok } else { Exit::Unavailable };

@@ -42,6 +42,8 @@ pub const SPAWNER: &str = "kiln-spawner";
 pub struct Config {
     /// Everything that outlives the daemon is in here.
     pub data_dir: PathBuf,
+    /// The operator's languages are in here.
+    pub languages_dir: PathBuf,
     /// What is logged, and how.
     pub log: Log,
     /// The HTTP side.

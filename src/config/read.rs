@@ -38,6 +38,7 @@ pub(super) fn config(settings: Vec<Setting>, executable: &Path) -> Result<Config
 fn all(values: &mut Values, executable: &Path) -> Option<Config> {
     Some(Config {
         data_dir: values.path("data_dir")?,
+        languages_dir: values.path("languages_dir")?,
         log: Log { filter: values.text("log")?, format: log_format(values)? },
         api: api(values)?,
         sandbox: sandbox(values, executable)?,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
 
 use crate::access::{Permit, Principal};
 use crate::api::core::{
@@ -17,11 +18,11 @@ use crate::api::core::{
 use crate::base::id::JobId;
 use crate::daemon::usage::Usage;
 use crate::job::record::{Family, Record};
-use crate::job::request::{KnownLanguage, Request};
+use crate::job::request::{KnownLanguage, Least, Request};
 use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::output;
-use crate::queue::{self, Queue, Versions};
+use crate::queue::{self, IdempotencyKey, Queue, Submitted, Versions};
 use crate::store;
 
 /// The parts.
@@ -37,12 +38,17 @@ pub(super) struct Behind {
 
 impl Core for Behind {
     /// In a task of its own: a client that goes away does not stop half-way what was begun.
-    fn submit<'a>(&'a self, principal: &'a Principal, request: Request) -> BoxFuture<'a, Result<JobId, SubmitError>> {
+    fn submit<'a>(
+        &'a self,
+        principal: &'a Principal,
+        request: Request,
+        key: Option<IdempotencyKey>,
+    ) -> BoxFuture<'a, Result<Submitted, SubmitError>> {
         let (queue, principal) = (self.queue.clone(), principal.clone());
-        let submitted = tokio::spawn(async move { queue.submit(&principal, request).await });
+        let submitted = tokio::spawn(async move { queue.submit(&principal, request, key).await });
         async move {
             match submitted.await {
-                Ok(Ok(id)) => Ok(id),
+                Ok(Ok(submitted)) => Ok(submitted),
                 Ok(Err(error)) => Err(refusal(&error)),
                 Err(panicked) => Err(SubmitError::Store(panicked.to_string())),
             }
@@ -120,6 +126,12 @@ impl Core for Behind {
         .boxed()
     }
 
+    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, ReadError> {
+        let spec = queue::spec::of(record, phase_of(phase), &self.languages, self.launcher.cgroups());
+        let Some(spec) = spec.map_err(ReadError)? else { return Ok(None) };
+        serde_json::to_value(spec).map(Some).map_err(unreadable)
+    }
+
     fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>> {
         let queue = self.queue.clone();
         let cancelled = tokio::spawn(async move { queue.cancel(job, permit).await });
@@ -172,9 +184,17 @@ impl Core for Behind {
 
     fn languages(&self) -> Vec<KnownLanguage> {
         let known = |language: &crate::lang::Language| {
-            let version = Some(self.versions.of(&language.id)?);
-            let reserved = language.reserved().map(str::to_owned);
-            Some(KnownLanguage { id: language.id.clone(), aliases: language.aliases.clone(), version, reserved })
+            let (needs, compile_needs) = (language.needs, language.compile_needs);
+            Some(KnownLanguage {
+                id: language.id.clone(),
+                name: language.name.clone(),
+                aliases: language.aliases.clone(),
+                version: Some(self.versions.of(&language.id)?),
+                file: language.file.clone(),
+                extensions: language.extensions.clone(),
+                reserved: language.reserved().map(str::to_owned),
+                least: Least { memory: needs.memory, processes: needs.processes, compile_memory: compile_needs.memory },
+            })
         };
         self.languages.iter().filter_map(known).collect()
     }
@@ -210,6 +230,7 @@ fn refusal(error: &queue::SubmitError) -> SubmitError {
         queue::SubmitError::Full { retry_after_s } => {
             SubmitError::Full { retry_after_s: u32::try_from(*retry_after_s).unwrap_or(u32::MAX) }
         }
+        queue::SubmitError::KeyTaken => SubmitError::KeyTaken,
         queue::SubmitError::Stopping => SubmitError::Stopping,
         queue::SubmitError::Store(error) => SubmitError::Store(error.to_string()),
     }

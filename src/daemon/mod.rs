@@ -92,13 +92,13 @@ fn internal(error: impl std::fmt::Display) -> DaemonError {
 ///
 /// # Errors
 /// Why it could not start, or could not go on.
-pub fn run(config: Config, warnings: &[Warning]) -> Result<(), DaemonError> {
+pub fn run(config: Config, languages: &Languages, warnings: &[Warning]) -> Result<(), DaemonError> {
     for Warning { key, message } in warnings {
         tracing::warn!(setting = key, "{message}");
     }
     let (mut own, socket) = privileged_part(&config)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
-    let ended = runtime.block_on(serve(config, socket, own.pid()));
+    let ended = runtime.block_on(serve(config, languages, socket, own.pid()));
     runtime.shutdown_timeout(STOP_TIME);
     let status = own.wait().map_err(internal)?;
     tracing::info!(%status, "the spawner has ended");
@@ -125,7 +125,7 @@ fn privileged_part(config: &Config) -> Result<(OwnSpawner, OwnedFd), DaemonError
     Ok(started)
 }
 
-async fn serve(config: Config, socket: OwnedFd, spawner: u32) -> Result<(), DaemonError> {
+async fn serve(config: Config, languages: &Languages, socket: OwnedFd, spawner: u32) -> Result<(), DaemonError> {
     let stop = stop_signal().map_err(internal)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let started = clock.now();
@@ -135,8 +135,8 @@ async fn serve(config: Config, socket: OwnedFd, spawner: u32) -> Result<(), Daem
     let address = listener.local_addr().map_err(internal)?;
     let store = Arc::new(open_store(&config.data_dir, Arc::clone(&clock)).await?);
     let launcher = connect(socket).await?;
-    let languages = Arc::new(Languages::embedded().map_err(internal)?);
     let versions = Versions::default();
+    let languages = Arc::new(probe::offered(&launcher, languages, &versions).await);
     let logs = config.data_dir.join("logs");
     let parts = Parts {
         store: Arc::clone(&store),
@@ -147,7 +147,6 @@ async fn serve(config: Config, socket: OwnedFd, spawner: u32) -> Result<(), Daem
         clock: Arc::clone(&clock),
     };
     let queue = Queue::new(queue_config(&config), parts);
-    probe::all(&launcher, &languages, &versions).await;
     let recovered = queue.recover().await.map_err(|error| unwritable(&config.data_dir, &error))?;
     tracing::info!(queued = recovered.queued, ended = recovered.ended, "jobs of an earlier start taken up");
     housekeeping::start(queue.clone(), Arc::clone(&store), Arc::clone(&clock), config.api.job.retention);

@@ -24,25 +24,48 @@ const LIMITS: SandboxLimits = SandboxLimits {
     disk_inodes: 64,
 };
 
-/// Notes the version of every language that is there. One that is not is left out, and told.
-pub(super) async fn all(launcher: &Launcher, languages: &Languages, versions: &Versions) {
-    let found =
-        join_all(languages.iter().map(|language| async move { (language, version_of(launcher, language).await) }));
-    for (language, version) in found.await {
-        match version {
-            Ok(version) => {
+/// The languages that are there, each at its place; their versions are noted. One that is not there is
+/// left out, and told.
+pub(super) async fn offered(launcher: &Launcher, languages: &Languages, versions: &Versions) -> Languages {
+    let looked_for =
+        join_all(languages.iter().map(|language| async move { (language, found(launcher, language).await) }));
+    let mut offered = Vec::new();
+    for (language, found) in looked_for.await {
+        match found {
+            Ok((found, version)) => {
                 tracing::info!(language = language.id, version, "language found");
                 versions.learn(language.id.clone(), version);
+                offered.push(found);
             }
-            Err(reason) => tracing::warn!(language = language.id, reason, "language not offered"),
+            Err(reason) => tracing::info!(language = language.id, reason, "language not offered"),
         }
     }
+    Languages::of(offered)
+}
+
+/// The language at the first place where it works, and its version; else what each place lacks.
+async fn found(launcher: &Launcher, language: &Language) -> Result<(Language, String), String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for language in language.at_each_place() {
+        match version_of(launcher, &language).await {
+            Ok(version) => return Ok((language, version)),
+            Err(reason) => {
+                let program = language.version.command.first().map_or("", String::as_str);
+                reasons.push(format!("{program}: {reason}"));
+            }
+        }
+    }
+    Err(reasons.join("; "))
 }
 
 async fn version_of(launcher: &Launcher, language: &Language) -> Result<String, String> {
     let output = run(launcher, &language.version.command).await.map_err(|error| error.to_string())?;
     let output = output.ok_or_else(|| String::from("its version command does not succeed"))?;
-    language.version.read(&output).ok_or_else(|| String::from("its version command prints no version"))
+    let version = language.version.read(&output).ok_or("its version command prints no version")?;
+    match language.version.wants_newer(&version) {
+        Some(least) => Err(format!("version {version} is too old, {least} or newer will do")),
+        None => Ok(version),
+    }
 }
 
 async fn run(launcher: &Launcher, command: &[String]) -> Result<Option<Vec<u8>>, LaunchError> {

@@ -79,6 +79,9 @@ pub struct Attempt {
     pub run: Option<PhaseResult>,
     /// Version of the language that was used, where it is known.
     pub version: Option<String>,
+    /// The id on the host that was 0 in its sandboxes, where there was one.
+    #[serde(default)]
+    pub first_id: Option<u32>,
 }
 
 /// Whether a program was started.

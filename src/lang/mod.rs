@@ -1,27 +1,29 @@
 //! Languages as data: how a source text is called, compiled and run, and how a version is read.
 //!
-//! One TOML table holds them all; a language is added without a line of code. Every fault of a
-//! table is reported at once. Not here: files, processes, and whether a program exists.
+//! ```text
+//! embedded table ─┐
+//! languages.d/* ──┴─> table (merge) ──> each at each of its places ──> those that are there
+//! ```
+//!
+//! A TOML table holds them all; a language is added without a line of code, by an operator too. Every
+//! fault of the tables is reported at once. Not here: processes, and whether a program exists.
+mod command;
+mod fields;
+pub mod folder;
+mod merge;
 mod parse;
 pub mod probe;
 
 use crate::base::fault::Faults;
 use crate::base::size::ByteSize;
+use crate::lang::command::{AT, Command};
+pub use crate::lang::command::{Room, Sources};
 use crate::lang::probe::Probe;
 
 /// Directory of the sandbox in which source and program lie.
 pub const WORK: &str = "/work";
 /// What the compiler makes.
 pub const PROGRAM: &str = "/work/program";
-
-/// The entry point, absolute.
-const FILE: &str = "{file}";
-/// The entry point as the name of a module: without its extension, dots for slashes.
-const MODULE: &str = "{module}";
-/// What the compiler made.
-const PROGRAM_WORD: &str = "{program}";
-/// A word for itself: the entry point, then every other file of the language.
-const SOURCES: &str = "{sources}";
 
 const EMBEDDED: &str = include_str!("../../rootfs/host/languages.toml");
 
@@ -36,38 +38,40 @@ pub struct Language {
     pub aliases: Vec<String>,
     /// Plain name of the source file in [`WORK`].
     pub file: String,
+    /// How its files end; a compiler is given those by their names.
+    pub extensions: Vec<String>,
     /// How its version is found out.
     pub version: Probe,
-    /// What it cannot do without.
+    /// What its programs need.
     pub needs: Needs,
-    /// Variables that the compiler needs, where a request does not set them.
-    pub compile_environment: Vec<(String, String)>,
-    /// How a file ends that the compiler is given by its name.
-    extensions: Vec<String>,
+    /// What its compiler needs.
+    pub compile_needs: CompileNeeds,
+    /// Where its programs may be, the best place first; empty where the commands say it themselves.
+    at: Vec<String>,
+    compile_environment: Vec<(String, String)>,
+    run_environment: Vec<(String, String)>,
     compile: Option<Command>,
     run: Command,
 }
 
-/// What a language needs whatever a request asks for; absent where it needs nothing special.
+/// Below this a program of the language does not start; 0 where it needs nothing special.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Fewer processes than this are not enough.
-    pub processes: Option<u32>,
-    /// Less memory than this is not enough.
-    pub memory: Option<ByteSize>,
+    /// Processes and threads.
+    pub processes: u32,
+    /// Memory.
+    pub memory: ByteSize,
 }
 
-/// A command whose words may hold `{file}`, `{module}` and `{program}`, or be `{sources}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Command(Vec<String>);
-
-/// The files of one program, by their paths below [`WORK`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sources {
-    /// The one that is started.
-    pub entrypoint: String,
-    /// All of them.
-    pub files: Vec<String>,
+/// Below this the compiler does not do its work; 0 where it needs nothing special.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompileNeeds {
+    /// Processes and threads.
+    pub processes: u32,
+    /// Memory.
+    pub memory: ByteSize,
+    /// Space in its `/tmp`.
+    pub disk: ByteSize,
 }
 
 /// All languages of an image. Ids and aliases are unique among each other.
@@ -83,12 +87,17 @@ impl Languages {
         Self::parse(EMBEDDED)
     }
 
-    /// Reads a table.
+    /// Reads one table.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Faults> {
-        parse::languages(text).map(Self)
+        merge::merged(vec![merge::Part { path: String::new(), text: text.to_owned() }]).map(Self)
+    }
+
+    /// Only these, in this order.
+    pub const fn of(languages: Vec<Language>) -> Self {
+        Self(languages)
     }
 
     /// The language of this id or alias.
@@ -120,82 +129,115 @@ impl Language {
     }
 
     /// The command of the compile phase, where there is one.
-    pub fn compile_command(&self, sources: &Sources) -> Option<Vec<String>> {
-        self.compile.as_ref().map(|command| self.filled(command, sources))
+    pub fn compile_command(&self, sources: &Sources, room: Room) -> Option<Vec<String>> {
+        self.compile.as_ref().map(|command| command.filled(sources, &self.extensions, room))
     }
 
     /// The command of the run phase, with the job's own arguments.
-    pub fn run_command(&self, sources: &Sources, args: &[String]) -> Vec<String> {
-        let mut command = self.filled(&self.run, sources);
+    pub fn run_command(&self, sources: &Sources, args: &[String], room: Room) -> Vec<String> {
+        let mut command = self.run.filled(sources, &self.extensions, room);
         command.extend_from_slice(args);
         command
     }
 
-    fn filled(&self, Command(words): &Command, sources: &Sources) -> Vec<String> {
-        let file = absolute(&sources.entrypoint);
-        let module = module(&sources.entrypoint);
-        let mut filled = Vec::with_capacity(words.len());
-        for word in words {
-            if word == SOURCES {
-                filled.extend(self.compiled(sources).map(absolute));
-            } else {
-                filled.push(word.replace(FILE, &file).replace(MODULE, &module).replace(PROGRAM_WORD, PROGRAM));
-            }
+    /// Variables that the compiler needs, where a request does not set them.
+    pub fn compile_environment(&self, room: Room) -> Vec<(String, String)> {
+        filled(&self.compile_environment, room)
+    }
+
+    /// Variables that the program needs, where a request does not set them.
+    pub fn run_environment(&self, room: Room) -> Vec<(String, String)> {
+        filled(&self.run_environment, room)
+    }
+
+    /// The language as it would be at each of its places, the best one first. They hold no `{at}` any more.
+    pub fn at_each_place(&self) -> Vec<Self> {
+        if self.at.is_empty() {
+            return vec![self.clone()];
         }
-        filled
+        self.at.iter().map(|place| self.at_place(place)).collect()
     }
 
-    /// The files that the compiler is given by name: the entry point, then the others of this language.
-    fn compiled<'a>(&'a self, sources: &'a Sources) -> impl Iterator<Item = &'a str> {
-        let entry = sources.entrypoint.as_str();
-        let ours = |file: &&str| self.extensions.iter().any(|extension| file.ends_with(extension.as_str()));
-        let others = sources.files.iter().map(String::as_str).filter(move |file| *file != entry).filter(ours);
-        std::iter::once(entry).chain(others)
+    fn at_place(&self, place: &str) -> Self {
+        let command = self.version.command.iter().map(|word| word.replace(AT, place)).collect();
+        Self {
+            at: Vec::new(),
+            version: Probe { command, ..self.version.clone() },
+            compile: self.compile.as_ref().map(|command| command.at(place)),
+            run: self.run.at(place),
+            ..self.clone()
+        }
     }
 
-    /// Absolute paths of the image's programs that the phases start, each once.
-    pub fn tools(&self) -> Vec<&str> {
+    /// Absolute paths of the image's programs that the phases start: for each program its places.
+    pub fn tools(&self) -> Vec<Vec<String>> {
         let mut tools = Vec::new();
-        for command in self.compile.iter().chain([&self.run]) {
-            let path = command.0.first().map_or("", String::as_str);
-            if path.starts_with('/') && !tools.contains(&path) {
-                tools.push(path);
+        for Command(words) in self.compile.iter().chain([&self.run]) {
+            let word = words.first().map_or("", String::as_str);
+            let places = match word {
+                _ if word.starts_with(AT) => self.at.iter().map(|place| word.replace(AT, place)).collect(),
+                _ if word.starts_with('/') => vec![word.to_owned()],
+                _ => continue,
+            };
+            if !tools.contains(&places) {
+                tools.push(places);
             }
         }
         tools
     }
 }
 
-fn absolute(path: &str) -> String {
-    format!("{WORK}/{path}")
-}
-
-/// `a/b/Main.java` is the class `a.b.Main`.
-fn module(path: &str) -> String {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    if folder.is_empty() { stem.to_owned() } else { format!("{}.{stem}", folder.replace('/', ".")) }
+fn filled(variables: &[(String, String)], room: Room) -> Vec<(String, String)> {
+    variables.iter().map(|(name, text)| (name.clone(), room.filled(text))).collect()
 }
 
 #[cfg(test)]
 mod test {
     use super::*;
 
+    const ROOM: Room = Room { memory: ByteSize::mib(192), milli_cpus: 1500 };
+
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(String::from).collect()
     }
 
     #[test]
-    fn the_embedded_table_holds_python_bash_and_c() {
+    fn the_embedded_table_holds_what_the_documents_name() {
         let languages = Languages::embedded().unwrap();
-        assert_eq!(languages.ids().collect::<Vec<_>>(), ["python", "bash", "c"]);
-        assert_eq!(languages.iter().count(), 3);
+        let ids = "python javascript typescript bash c cpp go rust java ruby php perl lua r sqlite";
+        assert_eq!(languages.ids().collect::<Vec<_>>(), words(ids));
+    }
+
+    #[test]
+    fn the_documents_name_every_language_and_what_it_needs() {
+        let document = include_str!("../../docs/LANGUAGES.md");
+        let number = |number: u64| if number == 0 { String::new() } else { format!("{number} ") };
+        for language in Languages::embedded().unwrap().iter() {
+            let Language { id, aliases, file, needs, compile_needs, .. } = language;
+            let others = aliases.iter().map(|alias| format!("`{alias}`")).collect::<Vec<_>>().join(", ");
+            assert!(document.contains(&format!("| `{id}` | {others} | `{file}` |")), "{id}");
+            let (run, compile) = (needs.memory.whole_mib(), compile_needs.memory.whole_mib());
+            let needed = [run, needs.processes.into(), compile, compile_needs.processes.into()].map(number);
+            let row = format!("| `{id}` | {}|\n", needed.join("| "));
+            assert_eq!(document.contains(&row), needed.concat() != "", "{row}");
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_documents_is_a_table() {
+        let (_, example) = include_str!("../../docs/LANGUAGES.md").split_once("```toml\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let languages = Languages::parse(example).unwrap();
+        assert_eq!(languages.find("ziglang").unwrap().at_each_place().len(), 2);
     }
 
     #[test]
     fn a_language_is_found_by_id_and_alias_and_nothing_else() {
         let languages = Languages::embedded().unwrap();
-        assert_eq!(languages.find("python").unwrap().id, "python");
+        let aliases = "python3 py js node nodejs ts sh gcc c++ golang rs jdk rb php-cli pl lua5 rscript sql sqlite3";
+        for alias in words(aliases).iter().map(String::as_str).chain(languages.ids()) {
+            assert!(languages.find(alias).is_some(), "{alias}");
+        }
         assert_eq!(languages.find("py").unwrap().id, "python");
         assert_eq!(languages.find("Python"), None);
         assert_eq!(languages.find(""), None);
@@ -205,13 +247,13 @@ mod test {
     fn commands_are_filled_and_arguments_follow() {
         let languages = Languages::embedded().unwrap();
         let (python, c) = (languages.find("python").unwrap(), languages.find("c").unwrap());
-        assert_eq!(python.compile_command(&python.one_file()), None);
+        assert_eq!(python.compile_command(&python.one_file(), ROOM), None);
         let arguments = words("{file} b");
-        let run = python.run_command(&python.one_file(), &arguments);
+        let run = python.run_command(&python.one_file(), &arguments, ROOM);
         assert_eq!(run, words("/usr/bin/python3 /work/main.py {file} b"));
         let compile = words("/usr/bin/gcc -O2 -pipe -o /work/program /work/main.c -lm");
-        assert_eq!(c.compile_command(&c.one_file()), Some(compile));
-        assert_eq!(c.run_command(&c.one_file(), &[]), words("/work/program"));
+        assert_eq!(c.compile_command(&c.one_file(), ROOM), Some(compile));
+        assert_eq!(c.run_command(&c.one_file(), &[], ROOM), words("/work/program"));
         assert_eq!((python.reserved(), c.reserved()), (None, Some("program")));
     }
 
@@ -221,20 +263,29 @@ mod test {
         let c = languages.find("c").unwrap();
         let sources = Sources { entrypoint: String::from("src/b.c"), files: words("a.c src/b.c src/b.h data.txt") };
         let compile = words("/usr/bin/gcc -O2 -pipe -o /work/program /work/src/b.c /work/a.c -lm");
-        assert_eq!(c.compile_command(&sources), Some(compile));
+        assert_eq!(c.compile_command(&sources, ROOM), Some(compile));
     }
 
     #[test]
-    fn a_path_is_a_module() {
-        assert_eq!(module("Main.java"), "Main");
-        assert_eq!(module("a/b/Main.java"), "a.b.Main");
-        assert_eq!(module("a.b/main"), "a.b.main");
-    }
-
-    #[test]
-    fn tools_are_programs_of_the_image_only() {
+    fn a_runtime_that_must_be_told_is_told_what_its_phase_may_use() {
         let languages = Languages::embedded().unwrap();
-        assert_eq!(languages.find("c").unwrap().tools(), ["/usr/bin/gcc"]);
-        assert_eq!(languages.find("bash").unwrap().tools(), ["/bin/bash"]);
+        let java = languages.find("java").unwrap().at_each_place().remove(0);
+        let run = java.run_command(&java.one_file(), &[], ROOM);
+        assert_eq!(run.first().map(String::as_str), Some("/usr/bin/java"));
+        assert_eq!(run.last().map(String::as_str), Some("Main"));
+        assert!(run.contains(&String::from("-XX:MaxRAM=192m")), "{run:?}");
+        let go = languages.find("go").unwrap();
+        assert_eq!(go.run_environment(ROOM), [(String::from("GOMAXPROCS"), String::from("2"))]);
+        assert!(go.compile_environment(ROOM).contains(&(String::from("GOPROXY"), String::from("off"))));
+    }
+
+    #[test]
+    fn tools_are_programs_of_the_image_at_each_of_their_places() {
+        let languages = Languages::embedded().unwrap();
+        let tools = |name: &str| languages.find(name).unwrap().tools();
+        assert_eq!(tools("c"), [["/usr/bin/gcc"]]);
+        assert_eq!(tools("bash"), [["/bin/bash"]]);
+        assert_eq!(tools("javascript"), [["/usr/bin/node", "/usr/bin/nodejs"]]);
+        assert_eq!(tools("java").len(), 2);
     }
 }

@@ -2,12 +2,11 @@
 use toml::{Table, Value};
 
 use crate::base::fault::Faults;
-use crate::base::size::ByteSize;
-use crate::lang::probe::Probe;
-use crate::lang::{Command, FILE, Language, MODULE, Needs, PROGRAM_WORD, SOURCES};
+use crate::lang::command::{AT, CPUS, Command, FILE, FOLDER, MADE, MEMORY, MODULE, SOURCES};
+use crate::lang::fields::{Fields, MOST, wrong_type};
+use crate::lang::probe::{self, Probe};
+use crate::lang::{CompileNeeds, Language, Needs};
 
-/// No table has more languages than this, and no list of words more words.
-const MOST: usize = 256;
 /// No id, alias or file name is longer than this.
 const LONGEST: usize = 64;
 
@@ -16,7 +15,7 @@ pub(super) fn languages(text: &str) -> Result<Vec<Language>, Faults> {
     let root = match text.parse::<Table>() {
         Ok(root) => root,
         Err(error) => {
-            faults.add("languages.toml", error.to_string().trim_end().replace('\n', " "));
+            faults.add("table", error.to_string().trim_end().replace('\n', " "));
             return Err(faults);
         }
     };
@@ -25,7 +24,6 @@ pub(super) fn languages(text: &str) -> Result<Vec<Language>, Faults> {
         .enumerate()
         .map(|(index, table)| Fields { table, path: format!("language[{index}]"), faults: &mut faults }.language())
         .collect::<Vec<_>>();
-    refuse_doubles(&found, &mut faults);
     if faults.is_empty() { Ok(found) } else { Err(faults) }
 }
 
@@ -53,31 +51,6 @@ fn tables(mut root: Table, faults: &mut Faults) -> Vec<Table> {
     }
 }
 
-/// Names are compared over all languages: an alias of one is not the id of another.
-fn refuse_doubles(languages: &[Language], faults: &mut Faults) {
-    let mut seen: Vec<&str> = Vec::new();
-    for (index, language) in languages.iter().enumerate() {
-        for name in std::iter::once(&language.id).chain(&language.aliases) {
-            if seen.contains(&name.as_str()) {
-                faults.add(format!("language[{index}]"), format!("the name \"{name}\" is taken"));
-            }
-            seen.push(name);
-        }
-    }
-}
-
-fn wrong_type(faults: &mut Faults, path: &str, expected: &str, found: &Value) {
-    faults.add(path, format!("{expected} is expected, not {}", found.type_str()));
-}
-
-/// The fields of one table that were not yet taken. A value with a fault is replaced by an empty
-/// one: nothing of it leaves this module.
-struct Fields<'a> {
-    table: Table,
-    path: String,
-    faults: &'a mut Faults,
-}
-
 impl Fields<'_> {
     fn language(mut self) -> Language {
         let id = self.required_text("id");
@@ -88,18 +61,23 @@ impl Fields<'_> {
         }
         let file = self.required_text("file");
         self.check_file(&file);
+        let at = self.places();
         let compile = self.words("compile");
         let run = self.required_words("run");
-        self.check_phases(compile.as_deref(), &run);
+        let known_at: &[&str] = if at.is_empty() { &[] } else { &[AT] };
+        self.check_phases(compile.as_deref(), &run, known_at);
         let language = Language {
             id,
             name: self.required_text("name"),
             aliases,
             file,
-            version: self.probe(),
-            needs: self.needs(),
-            compile_environment: self.pairs("compile_environment"),
             extensions: self.extensions(),
+            version: self.probe(known_at),
+            needs: self.needs(),
+            compile_needs: self.compile_needs(),
+            at,
+            compile_environment: self.variables("compile_environment"),
+            run_environment: self.variables("run_environment"),
             compile: compile.map(Command),
             run: Command(run),
         };
@@ -107,40 +85,82 @@ impl Fields<'_> {
         language
     }
 
-    fn probe(&mut self) -> Probe {
+    fn places(&mut self) -> Vec<String> {
+        let places = self.words("at");
+        if places.as_ref().is_some_and(Vec::is_empty) {
+            self.fault("at", "names no place");
+        }
+        for place in places.iter().flatten().filter(|place| !place.starts_with('/') || place.contains(['{', '\0'])) {
+            self.fault("at", &format!("\"{place}\" is no absolute path inside the image"));
+        }
+        places.unwrap_or_default()
+    }
+
+    fn probe(&mut self, known: &[&str]) -> Probe {
         let Some(mut fields) = self.section("version") else {
             self.fault("version", "is missing");
-            return Probe { command: Vec::new(), after: String::new() };
+            return Probe { command: Vec::new(), after: String::new(), at_least: None };
         };
         let command = fields.required_words("command");
-        fields.check_command("command", &command, &[]);
-        let probe = Probe { command, after: fields.required_text("after") };
+        fields.check_command("command", &command, known);
+        let (after, at_least) = (fields.required_text("after"), fields.optional_text("at_least"));
+        if let Some(least) = at_least.as_deref().filter(|least| !probe::is_version(least)) {
+            fields.fault("at_least", &format!("\"{least}\" is no version like 22.6"));
+        }
         fields.refuse_rest();
-        probe
+        Probe { command, after, at_least }
     }
 
     fn needs(&mut self) -> Needs {
         let Some(mut fields) = self.section("limits") else {
             return Needs::default();
         };
-        let needs = Needs {
+        let needs = Needs { processes: fields.count("processes"), memory: fields.mebibytes("memory") };
+        fields.refuse_rest();
+        needs
+    }
+
+    fn compile_needs(&mut self) -> CompileNeeds {
+        let Some(mut fields) = self.section("compile_limits") else {
+            return CompileNeeds::default();
+        };
+        let needs = CompileNeeds {
             processes: fields.count("processes"),
-            memory: fields.count("memory").map(|mib| ByteSize::mib(u64::from(mib))),
+            memory: fields.mebibytes("memory"),
+            disk: fields.mebibytes("disk"),
         };
         fields.refuse_rest();
         needs
     }
 
-    fn check_phases(&mut self, compile: Option<&[String]>, run: &[String]) {
+    fn check_phases(&mut self, compile: Option<&[String]>, run: &[String], at: &[&str]) {
+        const ALWAYS: &[&str] = &[FILE, FOLDER, MODULE, MEMORY, CPUS];
         if let Some(compile) = compile {
-            self.check_command("compile", compile, &[FILE, MODULE, SOURCES, PROGRAM_WORD]);
-            if !compile.iter().any(|word| word.contains(PROGRAM_WORD)) {
+            self.check_command("compile", compile, &[ALWAYS, &[SOURCES, MADE], at].concat());
+            if !compile.iter().any(|word| word.contains(MADE)) {
                 self.fault("compile", "makes no {program}");
             }
-            self.check_command("run", run, &[FILE, MODULE, PROGRAM_WORD]);
+            self.check_command("run", run, &[ALWAYS, &[MADE], at].concat());
         } else {
-            self.check_command("run", run, &[FILE, MODULE]);
+            for key in ["compile_environment", "compile_limits"] {
+                if self.table.contains_key(key) {
+                    self.fault(key, "goes with compile");
+                }
+            }
+            self.check_command("run", run, &[ALWAYS, at].concat());
         }
+    }
+
+    /// Variables whose texts may hold figures.
+    fn variables(&mut self, key: &str) -> Vec<(String, String)> {
+        let variables = self.pairs(key);
+        for (name, text) in &variables {
+            if text.replace(MEMORY, "").replace(CPUS, "").contains(['{', '}']) {
+                let message = format!("unknown placeholder in \"{text}\"; known here: {MEMORY} and {CPUS}");
+                self.fault(&format!("{key}.{name}"), &message);
+            }
+        }
+        variables
     }
 
     fn extensions(&mut self) -> Vec<String> {
@@ -157,7 +177,8 @@ impl Fields<'_> {
     fn check_command(&mut self, key: &str, command: &[String], known: &[&str]) {
         match command.first().map(String::as_str) {
             None => self.fault(key, "names no program"),
-            Some(PROGRAM_WORD) if known.contains(&PROGRAM_WORD) => {}
+            Some(MADE) if known.contains(&MADE) => {}
+            Some(program) if program.starts_with(AT) && known.contains(&AT) => {}
             Some(program) if program.starts_with('/') => {}
             Some(program) => {
                 self.fault(key, &format!("\"{program}\" is no absolute path inside the image"));
@@ -169,7 +190,7 @@ impl Fields<'_> {
             }
             let left = known.iter().fold(word.clone(), |word, name| word.replace(name, ""));
             if left.contains(['{', '}']) {
-                let allowed = if known.is_empty() { "none" } else { &known.join(" and ") };
+                let allowed = if known.is_empty() { "none" } else { &known.join(", ") };
                 self.fault(key, &format!("unknown placeholder in \"{word}\"; known here: {allowed}"));
             }
             if word.contains('\0') {
@@ -191,93 +212,6 @@ impl Fields<'_> {
         if !plain || file.starts_with(['.', '-']) || file == "program" {
             self.fault("file", &format!("\"{file}\" is no plain file name like main.py"));
         }
-    }
-
-    fn required_text(&mut self, key: &str) -> String {
-        let Some(value) = self.table.remove(key) else {
-            self.fault(key, "is missing");
-            return String::new();
-        };
-        if let Value::String(text) = value {
-            return text;
-        }
-        wrong_type(self.faults, &format!("{}.{key}", self.path), "a string", &value);
-        String::new()
-    }
-
-    fn required_words(&mut self, key: &str) -> Vec<String> {
-        if !self.table.contains_key(key) {
-            self.fault(key, "is missing");
-            return vec![String::from("/")];
-        }
-        self.words(key).unwrap_or_default()
-    }
-
-    fn words(&mut self, key: &str) -> Option<Vec<String>> {
-        let path = format!("{}.{key}", self.path);
-        let value = self.table.remove(key)?;
-        let Value::Array(list) = value else {
-            wrong_type(self.faults, &path, "a list of strings", &value);
-            return Some(vec![String::from("/")]);
-        };
-        if list.len() > MOST {
-            self.fault(key, &format!("has more than {MOST} words"));
-        }
-        let mut words = Vec::new();
-        for (index, value) in list.into_iter().take(MOST).enumerate() {
-            if let Value::String(word) = value {
-                words.push(word);
-            } else {
-                wrong_type(self.faults, &format!("{path}[{index}]"), "a string", &value);
-            }
-        }
-        Some(words)
-    }
-
-    fn pairs(&mut self, key: &str) -> Vec<(String, String)> {
-        let Some(fields) = self.section(key) else { return Vec::new() };
-        let mut pairs = Vec::new();
-        for (name, value) in fields.table {
-            let path = format!("{}.{name}", fields.path);
-            let Some(text) = value.as_str() else {
-                wrong_type(fields.faults, &path, "a string", &value);
-                continue;
-            };
-            if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
-                fields.faults.add(path, "is no variable and its text");
-            }
-            pairs.push((name, text.to_owned()));
-        }
-        pairs
-    }
-
-    fn count(&mut self, key: &str) -> Option<u32> {
-        let value = self.table.remove(key)?;
-        let count = value.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
-        if count.is_none() {
-            self.fault(key, "a whole number above 0 is expected");
-        }
-        count
-    }
-
-    fn section(&mut self, key: &str) -> Option<Fields<'_>> {
-        let path = format!("{}.{key}", self.path);
-        let value = self.table.remove(key)?;
-        let Value::Table(table) = value else {
-            wrong_type(self.faults, &path, "a table", &value);
-            return None;
-        };
-        Some(Fields { table, path, faults: self.faults })
-    }
-
-    fn refuse_rest(self) {
-        for (key, _value) in self.table {
-            self.faults.add(format!("{}.{key}", self.path), "unknown field");
-        }
-    }
-
-    fn fault(&mut self, key: &str, message: &str) {
-        self.faults.add(format!("{}.{key}", self.path), message);
     }
 }
 
@@ -348,12 +282,12 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
         check(
             "\"{file}\"",
             "\"{source}\"",
-            "language[0].run: unknown placeholder in \"{source}\"; known here: {file} and {module}",
+            "language[0].run: unknown placeholder in \"{source}\"; known here: {file}, {folder}, {module}, {memory}, {cpus}",
         );
         check(
             "\"{file}\"",
             "\"{program}\"",
-            "language[0].run: unknown placeholder in \"{program}\"; known here: {file} and {module}",
+            "language[0].run: unknown placeholder in \"{program}\"; known here: {file}, {folder}, {module}, {memory}, {cpus}",
         );
         check("run =", "compile = [\"/bin/cc\"]\nrun =", "language[0].compile: makes no {program}");
         check(
@@ -374,18 +308,43 @@ version = { command = ["/usr/bin/lua", "-v"], after = "Lua " }
         check("name =", "extensions = [\"c\"]\nname =", "language[0].extensions: \"c\" is no extension like .c");
         check(
             "name =",
-            "compile_environment = { A = 1 }\nname =",
-            "language[0].compile_environment.A: a string is expected, not integer",
+            "run_environment = { A = 1 }\nname =",
+            "language[0].run_environment.A: a string is expected, not integer",
         );
         check("\"main.lua\"", "\"../x\"", "language[0].file: \"../x\" is no plain file name like main.py");
         check("\"main.lua\"", "\"program\"", "language[0].file: \"program\" is no plain file name like main.py");
-        check("name =", "aliases = [\"lua\"]\nname =", "language[0]: the name \"lua\" is taken");
+    }
+
+    #[test]
+    fn a_bad_place_is_named() {
+        check("name =", "at = [\"bin\"]\nname =", "language[0].at: \"bin\" is no absolute path inside the image");
+        check("name =", "at = []\nname =", "language[0].at: names no place");
+        check(
+            "\"{file}\"",
+            "\"{at}\"",
+            "language[0].run: unknown placeholder in \"{at}\"; known here: {file}, {folder}, {module}, {memory}, {cpus}",
+        );
+        let at = GOOD.replace("/usr/bin/lua", "{at}/lua").replace("name =", "at = [\"/a\", \"/b\"]\nname =");
+        let places: Vec<_> = languages(&at).unwrap()[0].at_each_place().iter().flat_map(Language::tools).collect();
+        assert_eq!(places, [["/a/lua"], ["/b/lua"]]);
+    }
+
+    #[test]
+    fn a_bad_version_or_variable_is_named() {
+        let fault = "language[0].version.at_least: \"5.x\" is no version like 22.6";
+        check("after = \"Lua \"", "after = \"\", at_least = \"5.x\"", fault);
+        check(
+            "name =",
+            "run_environment = { A = \"{file}\" }\nname =",
+            "language[0].run_environment.A: unknown placeholder in \"{file}\"; known here: {memory} and {cpus}",
+        );
+        check("name =", "compile_limits = { disk = 1 }\nname =", "language[0].compile_limits: goes with compile");
+        check("name =", "limits = { disk = 1 }\nname =", "language[0].limits.disk: unknown field");
     }
 
     #[test]
     fn all_faults_are_reported_at_once() {
         assert_eq!(faults("name = \"Lua\"\nfile = \"main.lua\"", "name = 1\nfile = 2\nx = 3").len(), 4);
-        assert_eq!(languages(&GOOD.repeat(2)).unwrap_err().as_slice().len(), 1);
         assert_eq!(languages("").unwrap_err().as_slice().len(), 1);
         assert_eq!(languages("a = [").unwrap_err().as_slice().len(), 1);
         assert_eq!(languages("language = [1]").unwrap_err().as_slice().len(), 1);

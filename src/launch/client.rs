@@ -46,7 +46,7 @@ pub(super) enum Event {
     Ended(Cause, Counters),
 }
 
-type TreeWaiter = oneshot::Sender<Result<(), Refusal>>;
+type TreeWaiter = oneshot::Sender<Result<u32, Refusal>>;
 
 #[derive(Debug, Default)]
 struct Routes {
@@ -108,7 +108,7 @@ impl Client {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn expect_tree(&self) -> Result<(TreeId, oneshot::Receiver<Result<(), Refusal>>), LaunchError> {
+    pub(super) fn expect_tree(&self) -> Result<(TreeId, oneshot::Receiver<Result<u32, Refusal>>), LaunchError> {
         let (id, (tell, told)) = (TreeId(self.number()), oneshot::channel());
         self.routes().trees.insert(id, tell);
         if self.is_lost() { Err(LaunchError::Unavailable) } else { Ok((id, told)) }
@@ -158,7 +158,7 @@ impl Client {
     fn deliver(&self, reply: Reply) {
         let (sandbox, event) = match reply {
             Reply::Welcome { .. } => return tracing::warn!("the spawner says welcome twice"),
-            Reply::TreeMade { tree } => return self.deliver_tree(tree, Ok(())),
+            Reply::TreeMade { tree, first_id } => return self.deliver_tree(tree, Ok(first_id)),
             Reply::TreeRefused { tree, refusal } => return self.deliver_tree(tree, Err(refusal)),
             Reply::Refused { sandbox, refusal } => (sandbox, Event::Refused(refusal)),
             Reply::Started { sandbox, setup_us, .. } => (sandbox, Event::Started(Duration::from_micros(setup_us))),
@@ -172,7 +172,7 @@ impl Client {
         }
     }
 
-    fn deliver_tree(&self, tree: TreeId, made: Result<(), Refusal>) {
+    fn deliver_tree(&self, tree: TreeId, made: Result<u32, Refusal>) {
         let waiter = self.routes().trees.remove(&tree);
         if waiter.is_none_or(|waiter| waiter.send(made).is_err()) {
             tracing::debug!(tree = tree.0, "nobody waits for a tree");

@@ -5,6 +5,8 @@
 pub mod client;
 mod start;
 
+pub use start::plan_of;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ pub struct Launcher(Arc<Client>);
 #[derive(Debug)]
 pub struct Tree {
     id: TreeId,
+    first_id: u32,
     client: Arc<Client>,
 }
 
@@ -224,10 +227,13 @@ impl Launcher {
     pub async fn make_tree(&self, bytes: ByteSize, inodes: u64) -> Result<Tree, LaunchError> {
         let (id, made) = self.0.expect_tree()?;
         // From here on the tree is removed even when this call is given up half-way.
-        let tree = Tree { id, client: Arc::clone(&self.0) };
+        let mut tree = Tree { id, first_id: 0, client: Arc::clone(&self.0) };
         self.0.ask(Request::MakeTree { tree: id, bytes: bytes.bytes(), inodes }, Vec::new()).await?;
         match made.await {
-            Ok(Ok(())) => Ok(tree),
+            Ok(Ok(first_id)) => {
+                tree.first_id = first_id;
+                Ok(tree)
+            }
             Ok(Err(refusal)) => Err(refused(refusal)),
             Err(oneshot::error::RecvError { .. }) => Err(LaunchError::Unavailable),
         }
@@ -254,6 +260,13 @@ impl Launcher {
 
 fn refused(refusal: crate::plan::ceiling::Refusal) -> LaunchError {
     LaunchError::Refused { what: refusal.what, asked: refusal.asked, ceiling: refusal.ceiling }
+}
+
+impl Tree {
+    /// The id on the host that is 0 in the sandboxes which have this tree.
+    pub const fn first_id(&self) -> u32 {
+        self.first_id
+    }
 }
 
 impl Drop for Tree {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use tokio::net::unix::pipe;
 
+use crate::base::id::TreeId;
 use crate::base::time::micros;
 use crate::launch::client::{Client, Event};
 use crate::launch::{EndWaiter, Ender, Image, LaunchError, Sandbox, SandboxLimits, SandboxRequest, refused};
@@ -21,7 +22,7 @@ use crate::wire::request::{Request, Start};
 const WORK: &str = "/work";
 
 pub(super) async fn start(client: &Arc<Client>, request: SandboxRequest<'_>) -> Result<Sandbox, LaunchError> {
-    let plan = plan_of(&request)?;
+    let plan = plan_of(request.image, request.work.id, &request.limits)?;
     let (stdout, stdout_inside) = output().map_err(local)?;
     let (stderr, stderr_inside) = output().map_err(local)?;
     let mut descriptors = input(&request)?;
@@ -71,7 +72,11 @@ async fn wait_for_end(events: &mut tokio::sync::mpsc::Receiver<Event>) {
     }
 }
 
-fn plan_of(request: &SandboxRequest<'_>) -> Result<Plan, LaunchError> {
+/// What a sandbox in this image with this tree and these limits is.
+///
+/// # Errors
+/// Never for a path that is a constant.
+pub fn plan_of(image: Image, tree: TreeId, limits: &SandboxLimits) -> Result<Plan, LaunchError> {
     let work = BoxPath::try_from(WORK).map_err(local)?;
     Ok(Plan {
         class: Class::Job,
@@ -79,15 +84,11 @@ fn plan_of(request: &SandboxRequest<'_>) -> Result<Plan, LaunchError> {
         stdio: Stdio::Pipes,
         network: Network::Isolated,
         profile: Profile::Job,
-        root: match request.image {
+        root: match image {
             Image::Host => Root::Host,
         },
-        mounts: vec![Mount {
-            source: MountSource::Tree { tree: request.work.id },
-            target: work,
-            access: MountAccess::ReadWrite,
-        }],
-        limits: limits_of(&request.limits),
+        mounts: vec![Mount { source: MountSource::Tree { tree }, target: work, access: MountAccess::ReadWrite }],
+        limits: limits_of(limits),
     })
 }
 

@@ -8,6 +8,7 @@ pub mod mount;
 pub mod process;
 #[path = "../init/protocol.rs"]
 pub mod protocol;
+pub mod standard;
 
 use crate::plan::limits::Limits;
 use crate::plan::mount::{Mount, Root};

@@ -13,6 +13,7 @@
 //! Not here: who may do what (callers ask `access`), HTTP, how a sandbox is made (`launch`).
 mod decide;
 mod drain;
+mod idempotency;
 mod live;
 mod outcome;
 mod phase;
@@ -20,6 +21,7 @@ mod place;
 mod program;
 mod recover;
 mod run;
+pub mod spec;
 mod versions;
 
 #[cfg(test)]
@@ -43,13 +45,14 @@ use crate::job::termination::{Reason, Termination};
 use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::output;
-use crate::store::{EXPIRY_PAGE, JobFilter, Page, Store, StoreError};
+use crate::store::{Claim, Claimed, EXPIRY_PAGE, Held, JobFilter, Page, Store, StoreError};
 use decide::{Admission, Bounds, Pace};
 use live::Live;
 use outcome::Asked;
 use run::{Execute, SandboxWork};
 
 pub use decide::Load;
+pub use idempotency::IdempotencyKey;
 pub use live::Progress;
 pub use recover::Recovered;
 pub use versions::Versions;
@@ -99,9 +102,21 @@ pub enum SubmitError {
     /// The job could not be recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The idempotency key stands for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyTaken,
     /// The daemon is stopping.
     #[error("the daemon is stopping")]
     Stopping,
+}
+
+/// A job that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Which.
+    pub id: JobId,
+    /// Whether it was accepted before, under the same key.
+    pub again: bool,
 }
 
 /// What cancelling did.
@@ -198,28 +213,56 @@ impl Queue {
         Self(Arc::new(Core { config, store, logs, clock, work, ledger, unsettled }))
     }
 
-    /// Accepts a job. It is durable when this returns.
+    /// Accepts a job, or finds the one that was accepted under this key. It is durable when this returns.
     ///
     /// # Errors
-    /// When there is no room, the daemon is stopping, or the job cannot be recorded.
-    pub async fn submit(&self, principal: &Principal, request: Request) -> Result<JobId, SubmitError> {
+    /// When there is no room, the key stands for another request, the daemon is stopping, or the job
+    /// cannot be recorded.
+    pub async fn submit(
+        &self,
+        principal: &Principal,
+        request: Request,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Submitted, SubmitError> {
+        let claim = key.map(|key| idempotency::claim(principal, &key, &request, self.0.clock.now())).transpose()?;
+        if let Some(claim) = &claim
+            && let Some(held) = self.0.store.held(&claim.scope, &claim.key)?
+        {
+            return self.again(claim, &held).await;
+        }
         self.admit()?;
         let record = self.new_record(principal, request);
         let id = record.id;
-        let created = self.0.store.create_job(&record);
+        let created = match &claim {
+            None => self.0.store.create_job(&record).map(|()| Claimed::New),
+            Some(claim) => self.0.store.create_job_keyed(&record, claim),
+        };
         {
             let mut ledger = self.ledger();
             ledger.entering = ledger.entering.saturating_sub(1);
-            if created.is_ok() && !ledger.stopping {
+            if matches!(created, Ok(Claimed::New)) && !ledger.stopping {
                 ledger.live.insert(id, Arc::new(Live::queued()));
                 ledger.waiting.push_back(id);
             }
         }
-        created?;
+        if let (Claimed::Taken(held), Some(claim)) = (created?, &claim) {
+            return self.again(claim, &held).await;
+        }
         // The sandbox is made while the disk works; a program starts only when both are done.
         self.start_waiting();
         self.0.store.commit().await?;
-        Ok(id)
+        Ok(Submitted { id, again: false })
+    }
+
+    /// The job that somebody with this key made before, once it is durable.
+    async fn again(&self, claim: &Claim, held: &Held) -> Result<Submitted, SubmitError> {
+        match held.job {
+            Some(id) if held.value == claim.value => {
+                self.0.store.commit().await?;
+                Ok(Submitted { id, again: true })
+            }
+            Some(_) | None => Err(SubmitError::KeyTaken),
+        }
     }
 
     /// The job as it is recorded, if there is one.

@@ -141,5 +141,5 @@ impl Queue {
 
 /// An attempt of which nothing is known yet.
 const fn begun(number: u32) -> Attempt {
-    Attempt { number, ran: Ran::No, compile: None, run: None, version: None }
+    Attempt { number, ran: Ran::No, compile: None, run: None, version: None, first_id: None }
 }

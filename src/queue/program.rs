@@ -1,8 +1,9 @@
 //! From a request to the programs that its phases start: the one place that asks the languages.
 use std::collections::BTreeMap;
 
+use crate::job::limits::Limits;
 use crate::job::request::{Request, SourceFile, Work};
-use crate::lang::{Languages, Sources, WORK};
+use crate::lang::{CompileNeeds, Languages, Room, Sources, WORK};
 use crate::launch::{InputFile, Program};
 
 /// Where the programs of a job are searched by their own calls of execvp(3).
@@ -27,8 +28,8 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Compile {
     pub(super) program: Program,
-    /// It cannot do with fewer processes, whatever limit the program asked for itself.
-    pub(super) processes: u32,
+    /// What it cannot do without, whatever limit the program asked for itself.
+    pub(super) needs: CompileNeeds,
 }
 
 /// What has to be started for a request, in the host's image.
@@ -36,23 +37,23 @@ pub(super) struct Compile {
 /// # Errors
 /// A message for the owner of the job, when this host cannot do what was asked.
 pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepared, String> {
-    let environment_of_run = environment(&[], &request.environment);
-    let program = |argv: Vec<String>| Program {
+    let Limits { memory, compile_memory, milli_cpus, .. } = request.limits;
+    let program = |argv: Vec<String>, needed: &[(String, String)]| Program {
         argv: argv.into_iter().map(String::into_bytes).collect(),
-        env: environment_of_run.clone(),
+        env: environment(needed, &request.environment),
         cwd: WORK.as_bytes().to_vec(),
     };
     let in_language = |language: &str, files: Vec<InputFile>, entrypoint: Option<&str>| {
-        let known = languages
-            .find(language)
-            .ok_or_else(|| format!("the language {language} is not in this daemon's table any more"))?;
+        let known =
+            languages.find(language).ok_or_else(|| format!("the language {language} is not on this host any more"))?;
         let sources = entrypoint.map_or_else(|| known.one_file(), |entry| sources(entry, &files));
-        let needed = environment(&known.compile_environment, &request.environment);
-        let compile = known.compile_command(&sources).map(|argv| Compile {
-            program: Program { env: needed, ..program(argv) },
-            processes: known.needs.processes.unwrap_or(0),
+        let room = Room { memory: compile_memory, milli_cpus };
+        let compile = known.compile_command(&sources, room).map(|argv| Compile {
+            program: program(argv, &known.compile_environment(room)),
+            needs: known.compile_needs,
         });
-        let run = program(known.run_command(&sources, &request.args));
+        let room = Room { memory, milli_cpus };
+        let run = program(known.run_command(&sources, &request.args, room), &known.run_environment(room));
         Ok(Prepared { files, compile, run })
     };
     match &request.work {
@@ -65,7 +66,7 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
             in_language(language, files.iter().map(input).collect(), Some(entrypoint))
         }
         Work::Command { image, command } if image == HOST => {
-            let run = program([command.as_slice(), &request.args].concat());
+            let run = program([command.as_slice(), &request.args].concat(), &[]);
             Ok(Prepared { files: Vec::new(), compile: None, run })
         }
         Work::Command { image, .. } => Err(format!("there is no image {image}; the only one for now is {HOST}")),
@@ -81,8 +82,8 @@ fn sources(entrypoint: &str, files: &[InputFile]) -> Sources {
     Sources { entrypoint: entrypoint.to_owned(), files: files.iter().map(|file| file.path.clone()).collect() }
 }
 
-/// What a job sees (contract rule 21): what it asked for, and four names where it did not; a compiler
-/// also what it needs.
+/// What a job sees (contract rule 21): what it asked for, and four names where it did not; also what its
+/// language needs.
 fn environment(needed: &[(String, String)], asked: &[(String, String)]) -> Vec<Vec<u8>> {
     let own = [("PATH", PATH), ("HOME", WORK), ("LANG", "C.UTF-8"), ("USER", USER)];
     let mut variables: BTreeMap<&str, &str> = own.into_iter().collect();
@@ -125,7 +126,7 @@ mod test {
         let prepared = prepared(source("c")).unwrap();
         let compile = prepared.compile.unwrap();
         assert!(!words(&compile.program.argv).contains(&String::from("-v")));
-        assert_eq!(compile.processes, 8);
+        assert_eq!(compile.needs.processes, 8);
         assert_eq!(words(&prepared.run.argv), ["/work/program", "-v"]);
     }
 

@@ -95,6 +95,7 @@ impl Execute for SandboxWork {
                 compile: None,
                 run: None,
                 version: self.version(&task.request.work),
+                first_id: None,
             };
             let ended = self.attempt(&task, recorded, &mut attempt).await;
             Outcome { attempt, termination: ended.unwrap_or_else(|early| *early) }
@@ -120,6 +121,7 @@ impl SandboxWork {
         // After the record: a log of a job that nobody remembers would stay for ever.
         let log = self.open_log(task)?;
         let tree = tree.map_err(|error| Box::new(refusal(&error)))?;
+        attempt.first_id = Some(tree.first_id());
         let mut attempting = Attempting { work: self, task, log, attempt };
         let ended = attempting.phases(prepared, &tree).await;
         attempting.note_end(&ended);
@@ -147,13 +149,15 @@ impl Attempting<'_> {
         let Prepared { mut files, compile, run } = prepared;
         let request = &self.task.request;
         if let Some(compile) = compile {
-            let processes = request.limits.processes.max(compile.processes);
+            let processes = request.limits.processes.max(compile.needs.processes);
+            // Of this phase only /tmp: the size of /work was given to its tree.
+            let disk = request.limits.disk.max(compile.needs.disk);
             let step = Step {
                 phase: Phase::Compile,
                 program: compile.program,
                 files: std::mem::take(&mut files),
                 stdin: Vec::new(),
-                limits: Limits { processes, ..request.limits },
+                limits: Limits { processes, disk, ..request.limits },
             };
             let result = self.step(step, tree).await?;
             let over = outcome::after_compile(&result.termination);
@@ -213,7 +217,7 @@ fn early(message: String) -> Early {
     Box::new(setup_failed(message))
 }
 
-fn sandbox_limits(phase: &PhaseLimits, limits: &Limits) -> SandboxLimits {
+pub(super) fn sandbox_limits(phase: &PhaseLimits, limits: &Limits) -> SandboxLimits {
     SandboxLimits {
         wall: phase.wall,
         cpu_time: phase.cpu_time,

@@ -66,7 +66,8 @@ impl Execute for TestWork {
                 "panic" => panic!("asked to"),
                 _ => Reason::Exited,
             };
-            let attempt = Attempt { number: task.number, ran: Ran::Yes, compile: None, run: None, version: None };
+            let attempt =
+                Attempt { number: task.number, ran: Ran::Yes, compile: None, run: None, version: None, first_id: None };
             Outcome { attempt, termination: Termination::without_exit(reason, None) }
         })
     }
@@ -93,7 +94,7 @@ impl Tried {
     async fn submit(&self, code: &str) -> Result<JobId, SubmitError> {
         let mut request = request();
         request.work = Work::Source { language: String::from("bash"), code: String::from(code) };
-        self.queue.submit(&Principal::unauthenticated_admin(), request).await
+        self.queue.submit(&Principal::unauthenticated_admin(), request, None).await.map(|submitted| submitted.id)
     }
 
     async fn ended(&self, id: JobId) -> Record {
@@ -340,4 +341,21 @@ async fn a_clock_that_is_set_disturbs_no_order_and_no_length() {
         decide::admit(Load { running: 1, queued: 20 }, tried.queue.bounds(), refused),
         Admission::Full { retry_after_s: 1..=60 }
     ));
+}
+
+#[tokio::test]
+async fn a_key_makes_one_job_of_two_requests_and_refuses_another() {
+    let dir = TempDir::new().unwrap();
+    let tried = tried(dir.path(), 1, 0);
+    let submit = async |code: &str| {
+        let mut request = request();
+        request.work = Work::Source { language: String::from("bash"), code: String::from(code) };
+        let key = IdempotencyKey::try_from("once").unwrap();
+        tried.queue.submit(&Principal::unauthenticated_admin(), request, Some(key)).await
+    };
+    let first = submit("hang").await.unwrap();
+    assert!(!first.again);
+    let second = submit("hang").await.unwrap();
+    assert_eq!((second.id, second.again), (first.id, true), "also when the queue is full");
+    assert_eq!(submit("end").await.unwrap_err(), SubmitError::KeyTaken);
 }

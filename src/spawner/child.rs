@@ -21,6 +21,9 @@ use crate::plan::JOB_ID;
 use crate::plan::limits::Limits;
 use crate::plan::mount::BoxPath;
 use crate::plan::protocol::CHANNEL;
+use crate::plan::standard::{
+    self, HOSTNAME, MASKED_FILES, MASKED_FOLDERS, OOM_SCORE_ADJ, READ_ONLY, ResourceLimit, UMASK,
+};
 use crate::sys::mount::{self, Attributes, Depth};
 use crate::sys::seccomp;
 use crate::sys::{network, process, signal};
@@ -116,18 +119,18 @@ fn unshare_cgroup(_: &Cell<'_>) -> io::Result<()> {
 }
 
 fn leave_session(_: &Cell<'_>) -> io::Result<()> {
-    umask(Mode::from_bits_truncate(0o022));
+    umask(Mode::from_bits_truncate(UMASK));
     setsid()?;
     Ok(())
 }
 
 /// A job goes before any service of the host (`proc_pid_oom_score_adj(5)`).
 fn prefer_as_victim(_: &Cell<'_>) -> io::Result<()> {
-    write_once("/proc/self/oom_score_adj", b"800")
+    write_once("/proc/self/oom_score_adj", OOM_SCORE_ADJ.to_string().as_bytes())
 }
 
 fn name_host(_: &Cell<'_>) -> io::Result<()> {
-    Ok(sethostname("kiln")?)
+    Ok(sethostname(HOSTNAME)?)
 }
 
 /// Any port may be bound: the namespace holds nothing but this job (ip(7)).
@@ -149,50 +152,6 @@ fn mount_proc(cell: &Cell<'_>) -> io::Result<()> {
     let proc = mount::create(c"proc", &[], attributes)?;
     mount::attach(proc.as_fd(), cell.root.as_fd(), c"proc")
 }
-
-/// What the OCI runtime specification's users mask by default, and what tells about the host beside it.
-const MASKED_FILES: &[&CStr] = &[
-    c"proc/kcore",
-    c"proc/keys",
-    c"proc/key-users",
-    c"proc/latency_stats",
-    c"proc/timer_list",
-    c"proc/timer_stats",
-    c"proc/sched_debug",
-    c"proc/interrupts",
-    c"proc/kallsyms",
-    c"proc/modules",
-    c"proc/cmdline",
-    c"proc/config.gz",
-    c"proc/kmsg",
-    c"proc/slabinfo",
-    c"proc/vmallocinfo",
-    c"proc/pagetypeinfo",
-    c"proc/mdstat",
-    c"proc/swaps",
-    c"proc/partitions",
-    c"proc/diskstats",
-    c"proc/iomem",
-    c"proc/ioports",
-    c"proc/softirqs",
-    c"proc/zoneinfo",
-    c"proc/buddyinfo",
-    c"proc/consoles",
-    c"proc/locks",
-    c"proc/sys/kernel/random/boot_id",
-];
-const MASKED_FOLDERS: &[&CStr] = &[
-    c"proc/acpi",
-    c"proc/asound",
-    c"proc/bus",
-    c"proc/driver",
-    c"proc/fs",
-    c"proc/irq",
-    c"proc/pressure",
-    c"proc/scsi",
-    c"proc/tty",
-];
-const READ_ONLY: &[&CStr] = &[c"proc/sys", c"proc/sysrq-trigger"];
 
 /// What becomes read-only comes first: a copy of it would not have what hides parts of it.
 fn mask_proc(cell: &Cell<'_>) -> io::Result<()> {
@@ -267,26 +226,25 @@ fn arrange_descriptors(cell: &Cell<'_>) -> io::Result<()> {
     process::close_at_exec_from(4)
 }
 
-/// The stack of one thread may grow to this (getrlimit(2)).
-const STACK: u64 = 64 << 20;
-const STACK_AT_FIRST: u64 = 8 << 20;
-
 fn set_resource_limits(cell: &Cell<'_>) -> io::Result<()> {
-    let files = u64::from(cell.limits.open_files);
-    let both = |limit: u64| (limit, limit);
-    let rows = [
-        (Resource::RLIMIT_NOFILE, both(files)),
-        (Resource::RLIMIT_FSIZE, both(cell.limits.file_size)),
-        (Resource::RLIMIT_CORE, both(0)),
-        (Resource::RLIMIT_STACK, (STACK_AT_FIRST, STACK)),
-        (Resource::RLIMIT_MEMLOCK, both(8 << 20)),
-        (Resource::RLIMIT_MSGQUEUE, both(800 << 10)),
-        (Resource::RLIMIT_SIGPENDING, both(1024)),
-        (Resource::RLIMIT_NICE, both(0)),
-        (Resource::RLIMIT_RTPRIO, both(0)),
-    ];
-    rows.into_iter().try_for_each(|(resource, (soft, hard))| Ok(setrlimit(resource, soft, hard)?))
+    standard::resource_limits(cell.limits).into_iter().try_for_each(|ResourceLimit { name, soft, hard }| {
+        let known = RESOURCES.iter().find(|(known, _)| *known == name);
+        let (_, resource) = known.ok_or(nix::errno::Errno::EINVAL)?;
+        Ok(setrlimit(*resource, soft, hard)?)
+    })
 }
+
+const RESOURCES: &[(&str, Resource)] = &[
+    ("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE),
+    ("RLIMIT_FSIZE", Resource::RLIMIT_FSIZE),
+    ("RLIMIT_CORE", Resource::RLIMIT_CORE),
+    ("RLIMIT_STACK", Resource::RLIMIT_STACK),
+    ("RLIMIT_MEMLOCK", Resource::RLIMIT_MEMLOCK),
+    ("RLIMIT_MSGQUEUE", Resource::RLIMIT_MSGQUEUE),
+    ("RLIMIT_SIGPENDING", Resource::RLIMIT_SIGPENDING),
+    ("RLIMIT_NICE", Resource::RLIMIT_NICE),
+    ("RLIMIT_RTPRIO", Resource::RLIMIT_RTPRIO),
+];
 
 fn enter_user_namespace(cell: &Cell<'_>) -> io::Result<()> {
     Ok(setns(cell.user_namespace, CloneFlags::CLONE_NEWUSER)?)

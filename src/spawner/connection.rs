@@ -202,7 +202,7 @@ mod test {
     #[test]
     fn a_server_that_does_not_read_is_not_waited_for() {
         let (mut connection, _server) = connected();
-        let reply = Reply::TreeMade { tree: TreeId(1) };
+        let reply = Reply::TreeMade { tree: TreeId(1), first_id: 7 };
         let lost = (0..100_000).find_map(|_| connection.send(&reply).err());
         assert!(matches!(lost, Some(Lost::NotReading)));
     }

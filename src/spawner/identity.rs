@@ -17,12 +17,13 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 use crate::base::id::InstanceId;
 use crate::plan::JOB_ID;
+use crate::plan::standard::ID_BLOCK;
 use crate::sys::process::{self, Clone, SingleThreaded};
 
 /// First id that jobs can have on the host.
 const FIRST: u32 = 0x4000_0000;
 /// Ids of one job: 0 to 2,047 inside.
-const BLOCK: u32 = 2048;
+const BLOCK: u32 = ID_BLOCK;
 /// Sandboxes that one spawner can have alive.
 pub(super) const BLOCKS: u32 = 512;
 /// Areas there are.

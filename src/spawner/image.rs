@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use crate::plan::JOB_ID;
+use crate::plan::standard::DEVICES;
 use crate::sys::mount::{self, Attributes, Depth};
 
 /// What of the host's `/etc` sandboxes see. Nothing of it is secret or says which host this is.
@@ -40,8 +41,12 @@ const ETC: &[&str] = &[
     "fonts",
     "magic",
     "locale.alias",
+    "R/Renviron",
+    "R/ldpaths",
+    "R/repositories",
     "perl",
-    "php",
+    "php/*/cli",
+    "php/*/mods-available",
     "ruby",
     "lua",
     "debian_version",
@@ -59,10 +64,6 @@ const HIDDEN: &[&str] = &["usr/local", "usr/src"];
 
 /// Largest file of `/etc` that is copied.
 const LARGEST: u64 = 4 << 20;
-
-/// Character devices: name, major, minor (kernel: admin-guide/devices.txt).
-const DEVICES: &[(&str, u64, u64)] =
-    &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9)];
 
 /// Links of /dev into the process's own descriptors.
 const DEVICE_LINKS: &[(&str, &str)] = &[
@@ -112,8 +113,8 @@ fn build_root(place: &Path) -> io::Result<OwnedFd> {
     for name in HIDDEN {
         hide(&place.join(name))?;
     }
-    for name in ETC {
-        copy_entry(&Path::new("/etc").join(name), &place.join("etc").join(name))?;
+    for name in ETC.iter().map(|name| all_of(name)).collect::<io::Result<Vec<_>>>()?.concat() {
+        copy_entry(&Path::new("/etc").join(&name), &place.join("etc").join(&name))?;
     }
     write_identity(&place.join("etc"))?;
     let attributes = Attributes::READ_ONLY.and(Attributes::NO_SETUID).and(Attributes::NO_DEVICES);
@@ -153,6 +154,18 @@ fn hide(place: &Path) -> io::Result<()> {
     let empty =
         mount::create(c"tmpfs", &[(c"size", "4k"), (c"nr_inodes", "2"), (c"mode", "0755")], Attributes::READ_ONLY)?;
     mount::attach(empty.as_fd(), File::open(place)?.as_fd(), c"")
+}
+
+/// The entry itself; where a part of it is `*`, one for each folder that lies there.
+fn all_of(name: &str) -> io::Result<Vec<String>> {
+    let Some((before, after)) = name.split_once("/*/") else { return Ok(vec![name.to_owned()]) };
+    let folders = match fs::read_dir(Path::new("/etc").join(before)) {
+        Ok(folders) => folders,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let names = folders.map(|folder| Ok(format!("{before}/{}/{after}", folder?.file_name().display())));
+    names.collect()
 }
 
 /// Copies a file, a link or a directory. What is not there, or is none of these, is left out.

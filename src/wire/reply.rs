@@ -18,6 +18,8 @@ pub enum Reply {
     TreeMade {
         /// Which.
         tree: TreeId,
+        /// The id on the host that is 0 in its sandboxes.
+        first_id: u32,
     },
     /// A tree will not be made.
     TreeRefused {
@@ -165,7 +167,10 @@ impl Reply {
         let mut writer = Writer::open(self.kind());
         match self {
             Self::Welcome { cgroups } => writer.text(cgroups),
-            Self::TreeMade { tree } => writer.u64(tree.0),
+            Self::TreeMade { tree, first_id } => {
+                writer.u64(tree.0);
+                writer.u32(*first_id);
+            }
             Self::TreeRefused { tree, refusal } => {
                 writer.u64(tree.0);
                 put_refusal(&mut writer, refusal);
@@ -227,7 +232,7 @@ impl Reply {
     fn take(kind: u16, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind {
             101 => Self::Welcome { cgroups: reader.text()?.to_owned() },
-            102 => Self::TreeMade { tree: TreeId(reader.u64()?) },
+            102 => Self::TreeMade { tree: TreeId(reader.u64()?), first_id: reader.u32()? },
             103 => Self::TreeRefused { tree: TreeId(reader.u64()?), refusal: take_refusal(reader)? },
             104 => Self::Refused { sandbox: SandboxId(reader.u64()?), refusal: take_refusal(reader)? },
             105 => Self::Started {
@@ -294,7 +299,7 @@ mod test {
         let counters = Counters { wall_us: Some(1), inodes_free: Some(2), ..Counters::default() };
         for reply in [
             Reply::Welcome { cgroups: String::from("cgroup v2") },
-            Reply::TreeMade { tree: TreeId(1) },
+            Reply::TreeMade { tree: TreeId(1), first_id: 7 },
             Reply::TreeRefused { tree: TreeId(1), refusal: refusal.clone() },
             Reply::Refused { sandbox: SandboxId(1), refusal },
             Reply::Started { sandbox: SandboxId(1), process: ProcessId::MAIN, setup_us: 3 },

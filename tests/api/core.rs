@@ -9,16 +9,17 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use kiln::access::{Ownership, Permit, Principal};
 use kiln::api::core::{
-    CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, JobFilter, JobPage, Load, Phase,
-    ReadError, SHOWN_AT_MOST, Selection, Stream, SubmitError,
+    CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, IdempotencyKey, JobFilter,
+    JobPage, Load, Phase, ReadError, SHOWN_AT_MOST, Selection, Stream, SubmitError, Submitted,
 };
 use kiln::base::id::{JobId, LogId};
 use kiln::base::time::Timestamp;
 use kiln::job::record::{Attempt, Family, Head, PhaseResult, Ran, Record, SCHEMA, Wanted};
-use kiln::job::request::{KnownLanguage, Request};
+use kiln::job::request::{KnownLanguage, Least, Request};
 use kiln::job::state::State;
 use kiln::job::termination::{Reason, Termination};
 use kiln::job::usage::Usage;
+use serde_json::{Value, json};
 
 pub(crate) const CREATED: Timestamp = Timestamp(1_672_574_400_250_000);
 pub(crate) const NOW: Timestamp = Timestamp(1_672_583_400_000_000);
@@ -77,6 +78,7 @@ impl FakeCore {
             compile: self.compiled.then(|| result(1)),
             run: Some(result(0)),
             version: Some("3.11.2".to_owned()),
+            first_id: Some(0x4000_0000),
         };
         Record {
             head: Head {
@@ -110,15 +112,29 @@ impl FakeCore {
 }
 
 impl Core for FakeCore {
-    fn submit<'a>(&'a self, _principal: &'a Principal, request: Request) -> BoxFuture<'a, Result<JobId, SubmitError>> {
+    fn submit<'a>(
+        &'a self,
+        _principal: &'a Principal,
+        request: Request,
+        key: Option<IdempotencyKey>,
+    ) -> BoxFuture<'a, Result<Submitted, SubmitError>> {
         assert!(!self.panics, "a secret reason");
         if let Some(refusal) = self.refusal.clone() {
             return std::future::ready(Err(refusal)).boxed();
         }
-        let record = self.record(request);
-        let id = record.id;
-        self.jobs.lock().unwrap().push(record);
-        std::future::ready(Ok(id)).boxed()
+        let mut jobs = self.jobs.lock().unwrap();
+        let first = jobs.first().filter(|_| key.is_some()).map(|first| (first.id, first.request == request));
+        let outcome = match first {
+            Some((id, true)) => Ok(Submitted { id, again: true }),
+            Some((_, false)) => Err(SubmitError::KeyTaken),
+            None => {
+                let record = self.record(request);
+                let id = record.id;
+                jobs.push(record);
+                Ok(Submitted { id, again: false })
+            }
+        };
+        std::future::ready(outcome).boxed()
     }
 
     fn wait(&self, job: JobId, patience: Duration) -> BoxFuture<'_, Result<Record, ReadError>> {
@@ -188,6 +204,10 @@ impl Core for FakeCore {
         std::future::ready(if ended { Ok(()) } else { Err(DeleteError::Unfinished) }).boxed()
     }
 
+    fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, ReadError> {
+        Ok((phase == Phase::Run).then(|| json!({"hostname": record.head.node})))
+    }
+
     fn cancel(&self, job: JobId, _permit: Permit) -> BoxFuture<'_, Result<(), CancelError>> {
         let mut jobs = self.jobs.lock().unwrap();
         let record = jobs.iter_mut().find(|record| record.id == job).unwrap();
@@ -219,9 +239,13 @@ impl Core for FakeCore {
     fn languages(&self) -> Vec<KnownLanguage> {
         let known = |id: &str, version: Option<&str>| KnownLanguage {
             id: id.to_owned(),
+            name: id.to_uppercase(),
             aliases: vec![format!("{id}x")],
             version: version.map(str::to_owned),
+            file: format!("main.{id}"),
+            extensions: vec![format!(".{id}")],
             reserved: (id == "c").then(|| String::from("program")),
+            least: Least::default(),
         };
         vec![known("python", Some("3.11.2")), known("bash", None), known("c", None)]
     }

@@ -152,3 +152,22 @@ async fn head_has_the_headers_of_get_and_no_body() {
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.text, "");
 }
+
+#[tokio::test]
+async fn a_key_gives_the_same_job_again_and_another_request_is_409() {
+    let state = state(FakeCore::default());
+    let send = async |key: &str, body: &Value| {
+        ask_state(state.clone(), execute().header("idempotency-key", key).body(body.to_string())).await
+    };
+    let first = send("once", &hello()).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (StatusCode::OK, ""));
+    let second = send("once", &hello()).await;
+    assert_eq!((second.status, second.header("idempotency-replayed")), (StatusCode::OK, "true"));
+    assert_eq!(first.body, second.body);
+    let other = send("once", &json!({"language": "bash", "code": ""})).await;
+    assert_eq!((other.status, other.code()), (StatusCode::CONFLICT, "CONFLICT"));
+    for key in ["a b", &"x".repeat(256)] {
+        let answer = send(key, &hello()).await;
+        assert_eq!((answer.status, answer.fields()), (StatusCode::BAD_REQUEST, vec!["Idempotency-Key"]), "{key}");
+    }
+}

@@ -155,6 +155,19 @@ async fn a_job_that_has_not_ended_is_not_removed() {
 }
 
 #[tokio::test]
+async fn the_spec_of_a_phase_is_shown() {
+    let state = state(FakeCore::default());
+    let path = made(&state).await;
+    let answer = ask_state(state.clone(), get(&format!("{path}/spec?phase=run")).finish()).await;
+    assert_eq!((answer.status, &answer.body), (StatusCode::OK, &json!({"hostname": "here"})));
+    let answer = ask_state(state.clone(), get(&format!("{path}/spec?phase=compile")).finish()).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "NOT_FOUND"));
+    let mut state = state;
+    state.everybody = somebody();
+    assert_eq!(ask_state(state, get(&format!("{path}/spec")).finish()).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn somebody_elses_job_is_not_there_to_be_ended_or_removed() {
     let mut state = state(waiting());
     let path = made(&state).await;

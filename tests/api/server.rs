@@ -68,6 +68,27 @@ async fn connections_beyond_the_bound_wait_for_a_place() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_large_is_refused_in_the_format_of_every_error() {
+    let server = server().await;
+    let head =
+        |path: &str, fields: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n");
+    let long = format!("/healthz?{}", "x".repeat(9000));
+    let many: String = (0..120).map(|number| format!("X-{number}: 1\r\n")).collect::<Vec<_>>().concat();
+    let large = format!("X-Large: {}\r\n", "x".repeat(70_000));
+    for (text, status, code) in [
+        (head(&long, ""), 414, "URI_TOO_LONG"),
+        (head("/healthz", &many), 431, "HEADERS_TOO_LARGE"),
+        (head("/healthz", &large), 431, "HEADERS_TOO_LARGE"),
+    ] {
+        let answer = exchange(server.address, text.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains(&format!("\"code\":\"{code}\"")), "{answer}");
+    }
+    let beyond = head(&format!("/{}", "x".repeat(70_000)), "");
+    assert!(exchange(server.address, beyond.as_bytes()).await.starts_with("HTTP/1.1 414 "));
+}
+
+#[tokio::test]
 async fn who_sends_too_much_still_reads_the_413() {
     let server = server().await;
     let size = usize::try_from(BODY_AT_MOST.bytes()).unwrap() * 100;

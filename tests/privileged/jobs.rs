@@ -139,6 +139,42 @@ fn a_removed_job_leaves_no_file() {
     assert_eq!(daemon.get("/v1/jobs").body["total"], 0);
 }
 
+/// Both come from one table; here it is looked at from inside.
+#[test]
+fn the_spec_says_what_the_program_sees() {
+    let code = "
+import json, os, resource, socket
+def limit(name):
+    soft, hard = resource.getrlimit(getattr(resource, name))
+    return {'type': name, 'soft': soft, 'hard': hard}
+names = ['RLIMIT_NOFILE', 'RLIMIT_FSIZE', 'RLIMIT_CORE', 'RLIMIT_STACK', 'RLIMIT_MEMLOCK', 'RLIMIT_MSGQUEUE',
+         'RLIMIT_SIGPENDING', 'RLIMIT_NICE', 'RLIMIT_RTPRIO']
+resource.RLIMIT_SIGPENDING, resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO, resource.RLIMIT_MSGQUEUE = 11, 13, 14, 12
+first = int(open('/proc/self/uid_map').read().split()[1])
+mounts = sorted(line.split()[4] for line in open('/proc/self/mountinfo'))
+print(json.dumps([[limit(name) for name in names], first, socket.gethostname(), mounts, os.getcwd()]))
+";
+    let daemon = shared();
+    let job = daemon.execute(&with(python(code), json!({"limits": {"open_files": 77}})));
+    let spec = daemon.get(job["_links"]["spec"]["href"].as_str().unwrap()).body;
+    let seen: Value = serde_json::from_str(printed(&job)).unwrap();
+    assert_eq!(seen[0], spec["process"]["rlimits"]);
+    assert_eq!(seen[0][0]["soft"], 77);
+    assert_eq!(seen[1], spec["linux"]["uidMappings"][0]["hostID"]);
+    assert_eq!((&seen[2], &seen[4]), (&spec["hostname"], &spec["process"]["cwd"]));
+    let mounted: Vec<&str> = seen[3].as_array().unwrap().iter().map(|place| place.as_str().unwrap()).collect();
+    for mount in spec["mounts"].as_array().unwrap() {
+        assert!(mounted.contains(&mount["destination"].as_str().unwrap()), "{mount}");
+    }
+    let listed = |name: &str| spec["linux"][name].as_array().unwrap().iter().map(|path| path.as_str().unwrap());
+    let shown = |path: &&str| Path::new(path).exists();
+    for path in listed("maskedPaths").chain(listed("readonlyPaths")).filter(shown) {
+        assert!(mounted.contains(&path), "{path}");
+    }
+    let compiled = format!("{}?phase=compile", job["_links"]["spec"]["href"].as_str().unwrap());
+    assert_eq!(daemon.get(&compiled).status, 404);
+}
+
 /// Files of logs below a data directory.
 fn logs(data: &Path) -> usize {
     host::paths_below(&data.join("logs")).iter().filter(|path| path.is_file()).count()

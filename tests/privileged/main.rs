@@ -36,9 +36,13 @@ mod jobs;
 #[cfg(test)]
 mod kills;
 #[cfg(test)]
+mod languages;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod network;
+#[cfg(test)]
+mod operator;
 #[cfg(test)]
 mod outcome;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The settings outside `api.job`.
 use crate::config::kind::{Kind, Presence};
 use crate::config::table::{Key, Warned, count, row};
+use crate::lang::folder;
 
 /// Where the time in which a request must have arrived ends being one.
 const LONGEST_REQUEST_SECONDS: u32 = 3600;
@@ -10,6 +11,13 @@ const LARGEST_REQUEST: u64 = 1 << 30;
 
 pub(super) const BEFORE_JOBS: &[Key] = &[
     row("data_dir", Kind::Path(Presence::Required), "/var/lib/kiln", "Everything that outlives the daemon is in here."),
+    row(
+        "languages_dir",
+        Kind::Path(Presence::Required),
+        folder::DEFAULT,
+        "Languages beside the embedded ones: every *.toml in here, in the order of the names. Only the default need \
+         not exist.",
+    ),
     row("log", Kind::Filter, "info", "What is logged: trace, debug, info, warn, error, or one of them for each part."),
     row("log_format", Kind::Choice(&["human", "json"]), "human", "The shape of a line of the log, which is stderr."),
     row("api.host", Kind::Address, "127.0.0.1", "The address to listen on; 0.0.0.0 and :: listen everywhere."),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::fault::Faults;
+use crate::base::size::ByteSize;
 use crate::job::limits::{Limits, Policy};
 use crate::job::request::fields::Reader;
 
@@ -147,14 +148,33 @@ pub enum Answer {
 /// A language that the image has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownLanguage {
-    /// Its name.
+    /// Its name in requests.
     pub id: String,
+    /// Its name for people.
+    pub name: String,
     /// Its other names.
     pub aliases: Vec<String>,
     /// Its version, where it is known.
     pub version: Option<String>,
-    /// Name that a file of a program must not have: the compiler writes there.
+    /// Name of the file that a source text becomes.
+    pub file: String,
+    /// How its files end.
+    pub extensions: Vec<String>,
+    /// Name that a file of a program must not have: the compiler writes there. None without a compiler.
     pub reserved: Option<String>,
+    /// Below this nothing starts.
+    pub least: Least,
+}
+
+/// Limits below which a language does not start; 0 where it needs nothing special.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Least {
+    /// Memory of the run phase.
+    pub memory: ByteSize,
+    /// Processes of the run phase.
+    pub processes: u32,
+    /// Memory of the compile phase.
+    pub compile_memory: ByteSize,
 }
 
 /// Reads the body of `POST /v1/execute` (contract rule 21).
@@ -169,7 +189,8 @@ pub fn read(body: &Value, policy: &Policy, languages: &[KnownLanguage]) -> Resul
     let program = program::read(&mut reader);
     let answer = answer(&mut reader);
     refuse_network(&mut reader);
-    let limits = limits::read(&mut reader, policy);
+    let known = body.get("language").and_then(Value::as_str).and_then(|name| work::named(languages, name));
+    let limits = limits::read(&mut reader, policy, known);
     match work {
         Some(work) if faults.is_empty() => {
             let program::Program { args, stdin, environment } = program;

@@ -30,9 +30,13 @@ fn policy() -> Policy {
 fn languages() -> Vec<KnownLanguage> {
     let known = |id: &str, alias: &str, version: Option<&str>| KnownLanguage {
         id: id.to_owned(),
+        name: id.to_uppercase(),
         aliases: vec![alias.to_owned()],
         version: version.map(str::to_owned),
+        file: format!("main.{alias}"),
+        extensions: vec![format!(".{alias}")],
         reserved: (id == "c").then(|| String::from("program")),
+        least: Least::default(),
     };
     vec![known("python", "py", Some("3.11.2")), known("bash", "sh", None), known("c", "gcc", None)]
 }
@@ -404,4 +408,43 @@ fn faults_are_bounded_and_foreign_names_are_shortened() {
     let faults = read(&body, &policy(), &languages()).unwrap_err().into_vec();
     assert_eq!(faults.len(), fields::FAULTS_AT_MOST);
     assert!(faults[0].field.chars().count() < 70);
+}
+
+/// A language that needs more than the default of one limit and less than that of the others.
+fn needy() -> Vec<KnownLanguage> {
+    let least = Least { memory: ByteSize::mib(160), processes: 8, compile_memory: ByteSize::mib(64) };
+    let mut languages = languages();
+    languages[2].least = least;
+    languages
+}
+
+#[test]
+fn what_a_language_needs_is_its_default_and_the_least_that_may_be_asked_for() {
+    let body = |more: Value| {
+        let mut body = json!({"language": "gcc", "code": "x"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        read(&body, &policy(), &needy())
+    };
+    let limits = body(json!({})).unwrap().request.limits;
+    assert_eq!((limits.memory, limits.processes), (ByteSize::mib(160), 64));
+    let least = json!({"memory_limit": 160, "limits": {"processes": 8, "compile_memory": 64}});
+    let limits = body(least).unwrap().request.limits;
+    assert_eq!((limits.memory, limits.processes, limits.compile_memory), (ByteSize::mib(160), 8, ByteSize::mib(64)));
+    let below = json!({"memory_limit": 159, "limits": {"processes": 7, "compile_memory": 63}});
+    let faults = body(below).unwrap_err().into_vec();
+    let told: Vec<_> = faults.iter().map(|fault| (fault.field.as_str(), fault.message.as_str())).collect();
+    let memory = "159 MiB was asked for, the ceiling is 512 MiB and the least of c is 160 MiB";
+    let processes = "7 was asked for, the ceiling is 256 and the least of c is 8";
+    let compile = "63 MiB was asked for, the ceiling is 2048 MiB and the least of c is 64 MiB";
+    let expected = [("memory_limit", memory), ("limits.processes", processes), ("limits.compile_memory", compile)];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_language_that_needs_more_than_the_ceiling_is_refused_by_name() {
+    let mut policy = policy();
+    policy.ceiling.memory = ByteSize::mib(100);
+    let faults = read(&json!({"language": "c", "code": "x"}), &policy, &needy()).unwrap_err().into_vec();
+    let told: Vec<_> = faults.iter().map(|fault| (fault.field.as_str(), fault.message.as_str())).collect();
+    assert_eq!(told, [("language", "c needs a memory_limit of 160 MiB, the ceiling is 100 MiB")]);
 }

@@ -57,13 +57,18 @@ fn known_language<'known>(
         return None;
     }
     let name = reader.text("language")?;
-    let found = languages.iter().find(|known| known.is_called(name));
+    let found = named(languages, name);
     if found.is_none() {
         let ids: Vec<&str> = languages.iter().map(|known| known.id.as_str()).collect();
         let message = format!("unknown language `{}`; known: {}", shown(name), ids.join(", "));
         reader.fault("language", message);
     }
     found
+}
+
+/// The language of this id or alias.
+pub(super) fn named<'known>(languages: &'known [KnownLanguage], name: &str) -> Option<&'known KnownLanguage> {
+    languages.iter().find(|known| known.is_called(name))
 }
 
 impl KnownLanguage {

@@ -47,8 +47,9 @@ impl Server {
     fn make_tree(&mut self, id: TreeId, size: Size) -> Result<(), Lost> {
         let reply = match self.try_make_tree(id, size) {
             Ok(tree) => {
+                let first_id = tree.lease().block().outside(0);
                 self.trees.push((id, tree));
-                Reply::TreeMade { tree: id }
+                Reply::TreeMade { tree: id, first_id }
             }
             Err(refusal) => Reply::TreeRefused { tree: id, refusal },
         };

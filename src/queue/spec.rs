@@ -1,0 +1,44 @@
+//! What was in force for a phase of a job, in the form of the OCI runtime specification.
+use oci_spec::runtime::Spec;
+
+use super::outcome::PhaseLimits;
+use super::program;
+use super::run::sandbox_limits;
+use crate::base::id::TreeId;
+use crate::job::record::Record;
+use crate::lang::Languages;
+use crate::launch::{self, Image};
+use crate::oci::{self, Facts};
+use crate::output::Phase;
+use crate::plan::mount::BoxPath;
+use crate::plan::process::Program;
+
+/// The spec of a phase of the last attempt, or of the attempt to come; nothing where the job has no such phase.
+///
+/// # Errors
+/// When this daemon could not make the job's sandbox any more, for people.
+pub fn of(record: &Record, phase: Phase, languages: &Languages, cgroups: &str) -> Result<Option<Spec>, String> {
+    let prepared = program::prepare(&record.request, languages)?;
+    let started = match phase {
+        Phase::Run => Some(prepared.run),
+        Phase::Compile => prepared.compile.map(|compile| compile.program),
+    };
+    let Some(started) = started else { return Ok(None) };
+    let limits = sandbox_limits(&PhaseLimits::of(phase, &record.request.limits), &record.request.limits);
+    let plan = launch::plan_of(Image::Host, TreeId(0), &limits).map_err(|error| error.to_string())?;
+    let directory = std::str::from_utf8(&started.cwd).ok().and_then(|path| BoxPath::try_from(path).ok());
+    let directory = directory.ok_or("the working directory is no path")?;
+    let program = Program { arguments: started.argv, variables: started.env, directory };
+    let attempt = record.attempts.last();
+    let note = |name: &str, value: String| (format!("kiln.{name}"), value);
+    let facts = Facts {
+        first_id: attempt.and_then(|attempt| attempt.first_id),
+        cgroups: cgroups.to_owned(),
+        annotations: vec![
+            note("job", record.id.to_string()),
+            note("image", record.request.work.image().to_owned()),
+            note("attempt", attempt.map_or(0, |attempt| attempt.number).to_string()),
+        ],
+    };
+    oci::spec(&plan, &program, &facts).map(Some).map_err(|error| error.to_string())
+}
