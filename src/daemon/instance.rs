@@ -19,12 +19,13 @@ const LONGEST: u64 = 64;
 /// When the file cannot be read or written, or holds something else.
 pub(super) fn load_or_make(data: &Path) -> io::Result<InstanceId> {
     let path = data.join(FILE);
+    let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
     match read(&path) {
         Ok(text) => text.trim().parse().map_err(|fault| {
             io::Error::other(format!("{}: {fault}; remove the file if no kiln runs on this directory", path.display()))
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(data, &path),
-        Err(error) => Err(io::Error::other(format!("{}: {error}", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(data, &path).map_err(named),
+        Err(error) => Err(named(error)),
     }
 }
 

@@ -39,7 +39,7 @@ use crate::daemon::spawner::OwnSpawner;
 use crate::lang::Languages;
 use crate::launch::{Launcher, client};
 use crate::queue::{Parts, Queue, QueueConfig, Versions};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Longest that a job waits for a place before a synchronous request is told to look later.
 const QUEUE_TIME: Duration = Duration::from_mins(1);
@@ -79,6 +79,13 @@ pub enum DaemonError {
 
 fn unavailable(error: impl std::fmt::Display) -> DaemonError {
     DaemonError::Unavailable { message: error.to_string() }
+}
+
+/// Who has to act is whoever owns the disk: it is no fault of kiln's.
+fn unwritable(data: &Path, error: &StoreError) -> DaemonError {
+    let names_no_path =
+        matches!(error, StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Failed { .. });
+    unavailable(if names_no_path { format!("{}: {error}", data.display()) } else { error.to_string() })
 }
 
 fn internal(error: impl std::fmt::Display) -> DaemonError {
@@ -163,7 +170,7 @@ async fn serve(
         clock: Arc::clone(&clock),
     };
     let queue = Queue::new(queue_config(&config), parts);
-    let recovered = queue.recover().await.map_err(internal)?;
+    let recovered = queue.recover().await.map_err(|error| unwritable(&config.data_dir, &error))?;
     tracing::info!(queued = recovered.queued, ended = recovered.ended, "jobs of an earlier start taken up");
     housekeeping::start(queue.clone(), Arc::clone(&store), Arc::clone(&clock), config.api.job.retention);
     let usage = usage::start(config.data_dir.clone(), spawner);
@@ -193,7 +200,7 @@ async fn serve(
     let served = doors.map(|door| serve::serve(door, Arc::clone(&endpoint), CONNECTIONS, stopped.clone()));
     let (ended, _) = tokio::join!(ended, join_all(served));
     // Why it ended says more than that the last flush failed.
-    let committed = store.commit().await.map_err(internal);
+    let committed = store.commit().await.map_err(|error| unwritable(&config.data_dir, &error));
     ended.and(committed)
 }
 
@@ -245,7 +252,7 @@ async fn connect(socket: OwnedFd) -> Result<Launcher, DaemonError> {
 async fn open_store(data: &Path, clock: Arc<dyn Clock>) -> Result<Store, DaemonError> {
     let folder = data.join("db");
     let opened = tokio::task::spawn_blocking(move || Store::open(&folder, clock)).await;
-    opened.map_err(internal)?.map_err(unavailable)
+    opened.map_err(internal)?.map_err(|error| unwritable(data, &error))
 }
 
 fn queue_config(config: &Config) -> QueueConfig {

@@ -145,8 +145,9 @@ impl Client {
         }
     }
 
+    /// The reader has seen its end, or the writer could not write.
     pub(super) fn is_lost(&self) -> bool {
-        *self.lost.borrow()
+        *self.lost.borrow() || self.outgoing.is_closed()
     }
 
     pub(super) async fn lost(&self) {

@@ -92,12 +92,10 @@ pub(super) fn judge(end: &End, limits: &PhaseLimits, seen: &Seen) -> Termination
         Exit::Signal(number) => (None, Some(signal_name(number))),
         Exit::Unknown => (None, None),
     };
-    let message = if reason == Reason::OutputLimit {
-        seen.log_fault.clone()
-    } else {
-        let lost = end.cause == EndCause::SpawnerLost;
-        lost.then(|| String::from("the spawner went away while the job ran"))
-    };
+    let lost = end.cause == EndCause::SpawnerLost;
+    // Whatever ended it: what it printed is not all there.
+    let fault = seen.log_fault.clone();
+    let message = fault.or_else(|| lost.then(|| String::from("the spawner went away while the job ran")));
     let limit = exceeded(reason, end, limits, seen);
     let limits_hit = limits_hit(reason, end);
     Termination { reason, exit_code, signal, limit, limits_hit, message }
@@ -127,7 +125,10 @@ pub(super) fn after_compile(compile: &Termination) -> Option<Termination> {
         }
         (Reason::Exited, Some(code), _) => format!("the compiler exited with code {code}"),
         (Reason::Signaled, _, Some(signal)) => format!("the compiler was ended by {signal}"),
-        (reason, ..) => format!("the compiler was ended by {}", what_ended(reason)),
+        (reason, ..) => match &compile.message {
+            Some(message) => format!("the compiler was ended: {message}"),
+            None => format!("the compiler was ended by {}", what_ended(reason)),
+        },
     };
     Some(Termination::without_exit(Reason::CompileFailed, Some(message)))
 }
@@ -153,7 +154,7 @@ const fn what_ended(reason: Reason) -> &'static str {
 
 /// How a job ends whose sandbox could not be made: what is missing and what to do.
 pub(super) fn refusal(error: &LaunchError) -> Termination {
-    setup_failed(match error {
+    let message = match error {
         LaunchError::Refused { what, asked: 0, ceiling: 0 } => format!("the spawner refuses {what}"),
         LaunchError::Refused { what, asked, ceiling } => {
             format!("the spawner refuses {what}: {asked} was asked, {ceiling} is possible")
@@ -164,9 +165,12 @@ pub(super) fn refusal(error: &LaunchError) -> Termination {
              this host lacks"
         ),
         LaunchError::Unavailable => {
-            String::from("the spawner is not there; send the job again once /readyz says that the daemon is ready")
+            let message = "the spawner went away before the program ran; send the job again once /readyz says that \
+                           the daemon is ready";
+            return Termination::without_exit(Reason::DaemonRestart, Some(String::from(message)));
         }
-    })
+    };
+    setup_failed(message)
 }
 
 /// The end of a job that never ran.
@@ -355,6 +359,11 @@ mod test {
         assert_eq!(termination.reason, Reason::OutputLimit);
         assert_eq!(termination.message.as_deref(), Some("disk full"));
         assert_eq!(termination.limit, None);
+        let compiled = after_compile(&termination).unwrap();
+        assert_eq!(compiled.reason, Reason::CompileFailed);
+        assert!(compiled.message.unwrap().ends_with("disk full"));
+        let late = judge(&end(EndCause::WallTime, Exit::Unknown), &limits(), &seen);
+        assert_eq!((late.reason, late.message.as_deref()), (Reason::WallTimeLimit, Some("disk full")));
     }
 
     #[test]
@@ -420,7 +429,7 @@ mod test {
         for word in ["memory", "5", "3"] {
             assert!(message.contains(word), "{message}");
         }
-        assert_eq!(refusal(&LaunchError::Unavailable).reason, Reason::SetupFailed);
+        assert_eq!(refusal(&LaunchError::Unavailable).reason, Reason::DaemonRestart);
     }
 
     #[test]

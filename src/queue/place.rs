@@ -8,6 +8,7 @@ use super::live::Live;
 use super::run::{Outcome, Task};
 use super::{Queue, decide};
 use crate::base::id::JobId;
+use crate::base::time::instant;
 use crate::job::record::{Attempt, Ran, Record, Wanted};
 use crate::job::state::{State, Status};
 use crate::job::termination::{Reason, Termination};
@@ -49,8 +50,12 @@ impl Queue {
         }
     }
 
-    /// Takes the job that waits longest out of the line, if it may start.
+    /// Takes the job that waits longest out of the line, if it may start. Without a spawner it goes on waiting: the
+    /// daemon is about to stop, and the next start runs it.
     fn next_waiting(&self) -> Option<(JobId, Arc<Live>)> {
+        if !self.0.work.is_able() {
+            return None;
+        }
         let mut ledger = self.ledger();
         let load = decide::Load { queued: ledger.waiting.len(), ..ledger.load() };
         if ledger.stopping || !decide::may_start(load, self.bounds()) {
@@ -78,7 +83,7 @@ impl Queue {
     /// Makes one attempt and records its end, durably.
     async fn attempt(&self, place: &mut Place, id: JobId, live: &Arc<Live>) -> Result<Status, StoreError> {
         let mut record = self.job(id)?.ok_or(StoreError::Missing { id })?;
-        let begun = self.0.clock.now();
+        let (begun, place_taken) = (self.0.clock.now(), instant());
         let queued = begun.since(record.head.created);
         self.record_start(&mut record)?;
         live.reached(Status::Running);
@@ -92,7 +97,7 @@ impl Queue {
         let status = self.record_end(record, termination)?;
         {
             let mut ledger = self.ledger();
-            ledger.pace = ledger.pace.after(self.0.clock.now().since(begun));
+            ledger.pace = ledger.pace.after(place_taken.elapsed());
         }
         place.give_on();
         self.0.store.commit().await?;

@@ -34,6 +34,9 @@ type Early = Box<Termination>;
 pub(super) trait Execute: Send + Sync {
     /// Does it to the end: nothing of it runs any more, and all of its output is in the log.
     fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome>;
+
+    /// Whether anything can be begun.
+    fn is_able(&self) -> bool;
 }
 
 /// Ready when the record says durably that the job runs: no program starts before.
@@ -98,6 +101,10 @@ impl Execute for SandboxWork {
             Outcome { attempt, termination: ended.unwrap_or_else(|early| *early) }
         })
     }
+
+    fn is_able(&self) -> bool {
+        !self.launcher.is_lost()
+    }
 }
 
 impl SandboxWork {
@@ -108,10 +115,11 @@ impl SandboxWork {
     /// The whole attempt.
     async fn attempt(&self, task: &Task, recorded: Recorded, attempt: &mut Attempt) -> Result<Termination, Early> {
         let prepared = program::prepare(&task.request, &self.languages).map_err(early)?;
-        let log = self.open_log(task)?;
         let disk = task.request.limits.disk;
         let (tree, recorded) = tokio::join!(self.launcher.make_tree(disk, inodes_of(disk)), recorded);
         recorded.map_err(|error| setup_failed(format!("the job could not be recorded: {error}")))?;
+        // After the record: a log of a job that nobody remembers would stay for ever.
+        let log = self.open_log(task)?;
         let tree = tree.map_err(|error| Box::new(refusal(&error)))?;
         attempt.first_id = Some(tree.first_id());
         let mut attempting = Attempting { work: self, task, log, attempt };

@@ -1,5 +1,6 @@
 //! What the queue promises, with work that needs no sandbox.
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
@@ -43,9 +44,15 @@ pub(super) fn request() -> Request {
 #[derive(Default)]
 struct TestWork {
     order: Mutex<Vec<JobId>>,
+    /// Nothing can be begun.
+    broken: AtomicBool,
 }
 
 impl Execute for TestWork {
+    fn is_able(&self) -> bool {
+        !self.broken.load(Ordering::Relaxed)
+    }
+
     fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome> {
         self.order.lock().unwrap().push(task.id);
         Box::pin(async move {
@@ -72,8 +79,11 @@ struct Tried {
 }
 
 fn tried(dir: &Path, max_concurrent: usize, max_queued: usize) -> Tried {
+    tried_with(dir, max_concurrent, max_queued, Arc::new(SystemClock))
+}
+
+fn tried_with(dir: &Path, max_concurrent: usize, max_queued: usize, clock: Arc<dyn Clock>) -> Tried {
     let config = QueueConfig { max_concurrent, max_queued, node: String::from("here") };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Arc::new(Store::open(&dir.join("store"), Arc::clone(&clock)).unwrap());
     let work = Arc::new(TestWork::default());
     let doing: Arc<dyn Execute> = work.clone();
@@ -249,6 +259,88 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), place).unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn without_a_spawner_what_waits_goes_on_waiting() {
+    let dir = TempDir::new().unwrap();
+    let waiting = {
+        let tried = tried(dir.path(), 1, 5);
+        let running = tried.submit("hang").await.unwrap();
+        let waiting = [tried.submit("end").await.unwrap(), tried.submit("end").await.unwrap()];
+        tried.running(running).await;
+        tried.work.broken.store(true, Ordering::Relaxed);
+        tried.cancel(running).await.unwrap();
+        tried.ended(running).await;
+        assert_eq!(tried.queue.load(), Load { running: 0, queued: 2 });
+        tried.queue.stop(LONG).await;
+        waiting
+    };
+    let again = tried(dir.path(), 1, 5);
+    assert_eq!(again.queue.recover().await, Ok(Recovered { queued: 2, ..Recovered::default() }));
+    for id in waiting {
+        assert_eq!(reason(&again.ended(id).await), Reason::Exited);
+    }
+}
+
+/// A clock that is set from outside.
+struct SetClock(AtomicU64);
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+const YEAR: u64 = 365 * 24 * 3600 * 1_000_000;
+
+/// Each job is made at one time, begins at another and ends at a third, which lie in any order.
+#[tokio::test]
+async fn a_clock_that_is_set_disturbs_no_order_and_no_length() {
+    let dir = TempDir::new().unwrap();
+    let clock = Arc::new(SetClock(AtomicU64::new(0)));
+    let set = |years: u64| clock.0.store(years * YEAR, Ordering::Relaxed);
+    let tried = tried_with(dir.path(), 1, 20, clock.clone());
+    let mut made = Vec::new();
+    for (created, started, ended) in [(50, 50, 50), (50, 49, 48), (52, 30, 51), (10, 60, 20), (10, 10, 10)] {
+        set(created);
+        let first = tried.submit("hang").await.unwrap();
+        tried.running(first).await;
+        let second = tried.submit("hang").await.unwrap();
+        set(started);
+        tried.cancel(first).await.unwrap();
+        tried.ended(first).await;
+        tried.running(second).await;
+        set(ended);
+        tried.cancel(second).await.unwrap();
+        let record = tried.ended(second).await;
+        let State::Ended { started: Some(began), at, .. } = record.observed else { panic!("{record:?}") };
+        let years = [record.head.created, began, at].map(|moment| moment.0 / YEAR);
+        assert_eq!(years, [created, started, ended], "what the clock said is what is recorded");
+        assert_eq!(began.since(record.head.created).is_zero(), started <= created);
+        assert_eq!(at.since(began).is_zero(), ended <= started);
+        made.extend([(created, first), (created, second)]);
+    }
+    let ids: Vec<JobId> = made.iter().map(|(_, id)| *id).collect();
+    assert!(ids.is_sorted(), "ids are in the order in which they were made");
+    assert_eq!(*tried.work.order.lock().unwrap(), ids, "and so was the work");
+    // Newest first, by the moment that is shown; by the id where that is the same.
+    made.sort();
+    let newest_first: Vec<JobId> = made.iter().rev().map(|(_, id)| *id).collect();
+    let mut listed = Vec::new();
+    for offset in (0..10).step_by(3) {
+        let page = tried.queue.jobs(&JobFilter::default(), 3, offset).unwrap();
+        assert_eq!(page.total, 10);
+        listed.extend(page.jobs.iter().map(|job| job.id));
+    }
+    assert_eq!(listed, newest_first);
+    assert_eq!(tried.queue.0.store.check(), Ok(Vec::new()));
+    set(0);
+    let refused = tried.queue.ledger().pace;
+    assert!(matches!(
+        decide::admit(Load { running: 1, queued: 20 }, tried.queue.bounds(), refused),
+        Admission::Full { retry_after_s: 1..=60 }
+    ));
 }
 
 #[tokio::test]

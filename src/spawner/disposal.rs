@@ -45,8 +45,13 @@ impl Disposal {
         detached
     }
 
+    /// Whether a helper is to be reaped, now or later.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.helpers.borrow().is_empty()
+    }
+
     /// Forgets the helpers that have ended.
-    fn reap(&self) {
+    pub(super) fn reap(&self) {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
         let lives = |helper: &OwnedFd| waitid(Id::PIDFd(helper.as_fd()), flags) == Ok(WaitStatus::StillAlive);
         self.helpers.borrow_mut().retain(lives);

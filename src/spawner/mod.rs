@@ -59,7 +59,9 @@ pub fn run_on_standard_input(options: options::Options) -> io::Result<()> {
     server::Server::new(host, socket)?.serve()
 }
 
-/// Log lines go to the standard error, which the server passes on.
+/// Log lines go to the standard error, which the server passes on. One that cannot be written is dropped: without
+/// `log_internal_errors(false)` it would be reported by `eprintln!`, which panics where stderr is what failed.
 pub fn start_log() {
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_target(false).init();
+    let lines = tracing_subscriber::fmt().with_writer(io::stderr).log_internal_errors(false);
+    lines.with_ansi(false).with_target(false).init();
 }

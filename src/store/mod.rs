@@ -96,8 +96,10 @@ impl Store {
             Ok::<_, StoreError>((trees, memory))
         })
         .map_err(unopenable)??;
-        let (mark, marked) =
-            mark::Mark::open(dir).map_err(|error| unopenable(format!("{}: {error}", mark::path(dir).display())))?;
+        let (mark, marked) = mark::Mark::open(dir).map_err(|error| {
+            let message = opening::explain(&error);
+            unopenable(format!("{}: {message}", mark::path(dir).display()))
+        })?;
         if let Some(marked) = marked.filter(|marked| *marked > memory.seq) {
             return Err(StoreError::Lost { dir: dir.to_path_buf(), committed: marked, found: memory.seq });
         }

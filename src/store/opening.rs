@@ -29,8 +29,7 @@ pub(super) struct Opened {
 /// Opens or makes the database in `dir`.
 pub(super) fn open(dir: &Path) -> Result<Opened, StoreError> {
     let because = |message| StoreError::Unopenable { dir: dir.to_path_buf(), message };
-    let unopenable =
-        |error: &io::Error| StoreError::of_file_system(error).unwrap_or_else(|| because(error.to_string()));
+    let unopenable = |error: &io::Error| StoreError::of_file_system(error).unwrap_or_else(|| because(explain(error)));
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| unopenable(&e))?;
     remove_unfinished_snapshots(dir).map_err(|e| unopenable(&e))?;
     let open = || guarded(|| open_locked(dir)).map_err(|said| because(damage(&said)));
@@ -50,6 +49,15 @@ pub(super) fn open(dir: &Path) -> Result<Opened, StoreError> {
     let file = File::open(dir.join("db")).map_err(|e| unopenable(&e))?;
     keep_names(dir).map_err(|e| unopenable(&e))?;
     Ok(Opened { db, file })
+}
+
+/// A tool that root ran on the records leaves files that are root's.
+pub(super) fn explain(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        format!("{error}; all of it must belong to the service user (chown -R)")
+    } else {
+        error.to_string()
+    }
 }
 
 /// What sled said about its files, and what can be done.

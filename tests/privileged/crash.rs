@@ -30,7 +30,7 @@ fn wait_until_logged(data: &Path, text: &str) -> PathBuf {
 }
 
 /// Everything of a daemon that the host shows while a job runs, to be looked for afterwards.
-struct Traces {
+pub(crate) struct Traces {
     processes: BTreeSet<u32>,
     namespaces: BTreeSet<PathBuf>,
     /// Kept open: the number of a namespace that is gone is given to the next one.
@@ -46,8 +46,19 @@ impl Traces {
         assert!(processes.len() >= 2, "init and a program: {processes:?}");
         assert!(!host::cgroups_of(daemon.instance()).is_empty());
         processes.insert(daemon.spawner());
-        let open = |process: &u32| KINDS.map(|kind| fs::File::open(format!("/proc/{process}/ns/{kind}")).unwrap());
-        let open = processes.iter().flat_map(open).collect();
+        Self::of_processes(processes)
+    }
+
+    /// Whatever is there at this moment, while jobs begin and end.
+    pub(crate) fn now(daemon: &Daemon) -> Self {
+        let mut processes = host::descendants(daemon.spawner());
+        processes.insert(daemon.spawner());
+        Self::of_processes(processes)
+    }
+
+    fn of_processes(processes: BTreeSet<u32>) -> Self {
+        let open = |process: &u32| KINDS.map(|kind| fs::File::open(format!("/proc/{process}/ns/{kind}")).ok());
+        let open = processes.iter().flat_map(open).flatten().collect();
         let the_hosts = namespaces([std::process::id()]);
         let namespaces = namespaces(processes.clone()).difference(&the_hosts).cloned().collect();
         Self { processes, namespaces, _open: open }
@@ -55,7 +66,7 @@ impl Traces {
 
     /// What is mounted in a namespace goes with the last process in it (`mount_namespaces(7)`).
     #[track_caller]
-    fn assert_gone(&self) {
+    pub(crate) fn assert_gone(&self) {
         until(seconds(30), "every process ends", || self.processes.iter().all(|p| !host::is_alive(*p)).then_some(()));
         let left = namespaces(host::processes()).intersection(&self.namespaces).count();
         assert_eq!(left, 0, "somebody is left in a namespace of theirs");

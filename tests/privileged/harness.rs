@@ -73,6 +73,14 @@ fn poll(patience: Duration, mut is_true: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// What it gives, and how long it took.
+#[expect(clippy::disallowed_methods, reason = "a test of a deadline measures")]
+pub(crate) fn measured<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begin = Instant::now();
+    let given = work();
+    (given, begin.elapsed())
+}
+
 /// `kiln serve` with these variables and no others.
 #[expect(clippy::disallowed_methods, reason = "the program under test is started here")]
 pub(crate) fn serve(data: &Path, settings: &[(&str, &str)]) -> Command {
@@ -216,6 +224,11 @@ impl Daemon {
             assert_eq!(answer.status, 200, "{:#}", answer.body);
             (answer.body["status"] == status).then_some(answer.body)
         })
+    }
+
+    /// Whether it runs this language: a host without its compiler does not.
+    pub(crate) fn offers(&self, language: &str) -> bool {
+        self.get("/v1/languages").body["languages"].as_array().unwrap().iter().any(|offered| offered == language)
     }
 
     /// Sends a signal to the server or the spawner.

@@ -69,6 +69,12 @@ pub(crate) fn cgroups_of(instance: &str) -> Vec<PathBuf> {
     folders.map(walkdir::DirEntry::into_path).filter(|path| named(path)).collect()
 }
 
+/// The processes in a cgroup.
+pub(crate) fn members(group: &Path) -> Vec<u32> {
+    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
 /// What the open descriptors of a process lead to, by kind: `socket`, `pipe`, a path, …
 pub(crate) fn descriptors(process: u32) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();

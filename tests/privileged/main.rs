@@ -14,6 +14,10 @@ mod crash;
 #[cfg(test)]
 mod descendants;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod footprint;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod harness;
@@ -32,6 +36,8 @@ mod isolation;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod kills;
+#[cfg(test)]
 mod languages;
 #[cfg(test)]
 mod limits;
@@ -43,6 +49,8 @@ mod operator;
 mod outcome;
 #[cfg(test)]
 mod residue;
+#[cfg(test)]
+mod stop;
 #[cfg(test)]
 mod syscalls;
 #[cfg(test)]

@@ -1,139 +1,194 @@
-//! Three hundred jobs of every ending leave nothing behind: what the host shows of the daemon is the
-//! same before and after them.
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+//! A thousand jobs of every ending leave nothing behind: what the host shows of the daemon is the same before and
+//! after them.
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, assert_ended_by, bash, command, python, scale, seconds, until, until_equal, with};
+use crate::footprint::{Footprint, KernelObjects, resident};
+use crate::harness::{
+    Daemon, assert_ended_by, bash, command, data_directory, python, scale, seconds, until, until_equal, with,
+};
 use crate::host;
+use crate::http;
 
-/// Twenty-five of twelve jobs, and fewer on a slow machine.
-fn rounds() -> usize {
-    usize::try_from(25_u64.div_ceil(scale())).unwrap()
+/// More than may run at once, so that some wait. No divisor of the number of endings: each meets all of them.
+const CLIENTS: usize = 7;
+const SETTINGS: &[(&str, &str)] = &[("KILN_API_JOB_MAX_CONCURRENT", "5")];
+const JOBS: usize = 1000;
+
+/// What the server may have grown by: sled's cache is 32 MiB.
+const SERVER_GROWTH_KIB: u64 = 48 << 10;
+const SPAWNER_GROWTH_KIB: u64 = 2 << 10;
+
+/// One way to send a job, and how it ends.
+#[derive(Clone, Debug)]
+enum Ending {
+    /// Waited for.
+    By(Value, &'static str),
+    /// Ended by a client at once, when it may still wait.
+    Cancelled,
+    /// Ended by a client when it runs.
+    CancelledRunning,
+    /// The client goes away in the middle of its request: there is no job.
+    HalfARequest,
+    /// The client goes away before the answer. There is a job where the request was read before.
+    NoReader,
+    /// The client goes away in the middle of the answer.
+    HalfAnAnswer,
 }
 
-/// Twelve requests, and how each of them ends.
-fn endings() -> Vec<(Value, &'static str)> {
+fn endings(daemon: &Daemon) -> Vec<Ending> {
     let flood = "import sys\nsys.stdout.write('x' * (2 << 20))";
     let abi = "import ctypes\nctypes.CDLL(None).syscall(ctypes.c_long(39 | 0x40000000))";
     let files = "mkdir /work/d /tmp/d; for i in $(seq 50); do echo $i >/work/d/$i; done; ln -s / /bait /tmp/d";
-    let daemon = "trap '' TERM HUP INT; for i in 1 2 3; do setsid sleep 1000 & done";
-    vec![
-        (command(&["true"]), "exited"),
-        (bash("exit 3"), "exited"),
-        (with(command(&["cat"]), json!({"stdin": "x".repeat(100_000)})), "exited"),
-        (bash(files), "exited"),
-        (bash(daemon), "exited"),
-        (bash("sleep 1000 & kill -STOP $!; kill -KILL $$"), "signaled"),
-        (command(&["no-such-program"]), "setup_failed"),
-        (with(command(&["sleep", "1000"]), json!({"timeout": 0.2})), "wall_time_limit"),
-        (with(bash("while :; do :; done"), json!({"limits": {"cpu_time": 0.1}})), "cpu_time_limit"),
-        (with(command(&["tail", "/dev/zero"]), json!({"memory_limit": 16})), "memory_limit"),
-        (with(python(flood), json!({"limits": {"output": 1}})), "output_limit"),
-        (python(abi), "seccomp_denied"),
-    ]
+    let daemons = "trap '' TERM HUP INT; for i in 1 2 3; do setsid sleep 1000 & done";
+    let forks = "import os, time\nfor _ in range(50):\n    try:\n        os.fork() or time.sleep(1000)\n    except OSError:\n        break";
+    let source = |code: &str| json!({"language": "c", "code": code});
+    let by = |request, reason| Some(Ending::By(request, reason));
+    let compiles = daemon.offers("c");
+    let all = [
+        by(command(&["true"]), "exited"),
+        by(bash("exit 3"), "exited"),
+        by(with(command(&["cat"]), json!({"stdin": "x".repeat(100_000)})), "exited"),
+        by(bash(files), "exited"),
+        by(bash(daemons), "exited"),
+        by(with(python(forks), json!({"limits": {"processes": 6}})), "exited"),
+        by(with(bash("head -c 20M /dev/zero >/work/full; exit 0"), json!({"limits": {"disk": 8}})), "exited"),
+        by(bash("sleep 1000 & kill -STOP $!; kill -KILL $$"), "signaled"),
+        by(bash("kill -SEGV $$"), "signaled"),
+        by(
+            with(bash("ulimit -c 0; exec head -c 4M /dev/zero >large"), json!({"limits": {"file_size": 1}})),
+            "signaled",
+        ),
+        by(command(&["no-such-program"]), "setup_failed"),
+        by(with(command(&["sleep", "1000"]), json!({"timeout": 0.2})), "wall_time_limit"),
+        by(with(bash("while :; do :; done"), json!({"limits": {"cpu_time": 0.1}})), "cpu_time_limit"),
+        by(with(command(&["tail", "/dev/zero"]), json!({"memory_limit": 16})), "memory_limit"),
+        by(with(python(flood), json!({"limits": {"output": 1}})), "output_limit"),
+        by(python(abi), "seccomp_denied"),
+        by(source("int main(void) { return nothing; }"), "compile_failed").filter(|_| compiles),
+        by(source("int main(void) { return 0; }"), "exited").filter(|_| compiles),
+        Some(Ending::Cancelled),
+        Some(Ending::CancelledRunning),
+        Some(Ending::HalfARequest),
+        Some(Ending::NoReader),
+        Some(Ending::HalfAnAnswer),
+    ];
+    all.into_iter().flatten().collect()
 }
 
-/// What the host shows of a daemon at rest.
-#[derive(Debug, PartialEq, Eq)]
-struct Footprint {
-    descendants: BTreeSet<u32>,
-    server_descriptors: BTreeMap<String, usize>,
-    spawner_descriptors: BTreeMap<String, usize>,
-    spawner_mounts: Vec<String>,
-    spawner_stage: BTreeSet<PathBuf>,
-    host_mounts: Vec<String>,
-    cgroups: Vec<PathBuf>,
-    networks: BTreeSet<PathBuf>,
-    locks: BTreeSet<PathBuf>,
-    data: BTreeSet<PathBuf>,
-}
-
-impl Footprint {
-    fn of(daemon: &Daemon) -> Self {
-        let (server, spawner) = (daemon.server(), daemon.spawner());
-        let own_and_below = host::descendants(server).into_iter().chain([server]);
-        // What is below `logs` and `db` is the record of the jobs, and grows.
-        let is_record = |path: &PathBuf| ["logs", "db"].iter().any(|name| path.starts_with(daemon.data().join(name)));
-        let stage = format!("/proc/{spawner}/root/run/kiln/stage");
-        let of_kiln = |place: &String| place.contains("kiln");
-        let mut cgroups = host::cgroups_of(daemon.instance());
-        cgroups.sort();
-        Self {
-            descendants: host::descendants(server),
-            server_descriptors: host::descriptors(server),
-            spawner_descriptors: host::descriptors(spawner),
-            spawner_mounts: host::mounts(&spawner.to_string()),
-            spawner_stage: entries(Path::new(&stage)),
-            host_mounts: host::mounts("self").into_iter().filter(of_kiln).collect(),
-            cgroups,
-            networks: host::namespaces("net", own_and_below),
-            locks: entries(Path::new("/run/kiln"))
-                .into_iter()
-                .filter(|path| !is_another_daemons(path, daemon))
-                .collect(),
-            data: host::paths_below(daemon.data()).into_iter().filter(|path| !is_record(path)).collect(),
+impl Ending {
+    /// Gives how many jobs came of it for certain.
+    fn meet(&self, daemon: &Daemon) -> usize {
+        match self {
+            Self::By(request, reason) => {
+                let status = match *reason {
+                    "exited" => "completed",
+                    "wall_time_limit" | "cpu_time_limit" => "timeout",
+                    _ => "failed",
+                };
+                assert_ended_by(&daemon.execute(request), reason, status);
+            }
+            Self::Cancelled => cancel(daemon, &daemon.submit(&command(&["sleep", "1000"]))),
+            Self::CancelledRunning => {
+                let path = daemon.submit(&bash("echo begun; sleep 1000"));
+                let output = format!("GET {path}/output");
+                until(seconds(60), "it runs", || {
+                    let read = http::text(daemon.address(), &output, seconds(60)).unwrap();
+                    (read.1 == "begun\n").then_some(())
+                });
+                cancel(daemon, &path);
+            }
+            Self::HalfARequest => {
+                go_away(daemon, 1000);
+                return 0;
+            }
+            Self::NoReader => {
+                go_away(daemon, 0);
+                return 0;
+            }
+            Self::HalfAnAnswer => read_a_little(daemon, &daemon.execute(&bash("head -c 900K /dev/zero"))),
         }
+        1
     }
 }
 
-/// The names in a folder.
-fn entries(folder: &Path) -> BTreeSet<PathBuf> {
-    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
-}
-
-/// Daemons of other tests begin and end meanwhile.
-fn is_another_daemons(lock: &Path, daemon: &Daemon) -> bool {
-    let name = lock.file_name().unwrap().to_str().unwrap();
-    name.starts_with("ids-") || name.starts_with("instance-") && !name.contains(daemon.instance())
-}
-
-fn run_one(daemon: &Daemon, (request, reason): &(Value, &str)) {
-    let status = match *reason {
-        "exited" => "completed",
-        "wall_time_limit" | "cpu_time_limit" => "timeout",
-        _ => "failed",
-    };
-    assert_ended_by(&daemon.execute(request), reason, status);
-}
-
-/// Every ending `rounds` times, by four clients at once. Gives the number of jobs.
-fn run(daemon: &Daemon, rounds: usize) -> usize {
-    let endings = endings();
-    // No divisor of the number of endings: every client meets all of them.
-    let clients = 5;
-    std::thread::scope(|scope| {
-        for client in 0..clients {
-            let mine = (0..rounds * endings.len()).filter(move |number| number % clients == client);
-            let endings = &endings;
-            scope.spawn(move || mine.for_each(|number| run_one(daemon, &endings[number % endings.len()])));
-        }
-    });
-    rounds * endings.len()
-}
-
-/// Connections that clients have closed and trees that are dropped take a moment after the answer.
 #[track_caller]
-fn at_rest(daemon: &Daemon) -> Footprint {
-    until(seconds(30), "the daemon is at rest", || {
-        let (found, again) = (Footprint::of(daemon), Footprint::of(daemon));
-        let is_alone = found.descendants == BTreeSet::from([daemon.spawner()]);
-        let has_no_tree = !found.spawner_stage.iter().any(|path| path.to_string_lossy().contains("tree-"));
-        (is_alone && has_no_tree && found == again).then_some(found)
+fn cancel(daemon: &Daemon, path: &str) {
+    let answer = http::ask(daemon.address(), &format!("DELETE {path}"), None, seconds(60)).unwrap();
+    assert_ended_by(&answer.body, "cancelled", "cancelled");
+}
+
+/// Sends a request that lacks so many bytes, and closes the connection.
+fn go_away(daemon: &Daemon, missing: usize) {
+    let body = bash("sleep 0.1").to_string();
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    let head = "POST /v1/execute HTTP/1.1\r\nhost: kiln\r\ncontent-type: application/json\r\ncontent-length:";
+    write!(stream, "{head} {}\r\n\r\n{body}", body.len() + missing).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+}
+
+/// Asks for all output, and closes the connection after a few bytes of it.
+fn read_a_little(daemon: &Daemon, job: &Value) {
+    let path = job["_links"]["output"]["href"].as_str().unwrap();
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: kiln\r\n\r\n").unwrap();
+    stream.read_exact(&mut [0; 1000]).unwrap();
+}
+
+/// All endings in turn, by several clients at once. Gives the number of jobs.
+fn run(daemon: &Daemon, endings: &[Ending], count: usize) -> usize {
+    std::thread::scope(|scope| {
+        let client = |client: usize| {
+            let mine = (0..count).filter(move |number| number % CLIENTS == client);
+            scope.spawn(move || mine.map(|number| endings[number % endings.len()].meet(daemon)).sum::<usize>())
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
     })
 }
 
+fn total(daemon: &Daemon) -> usize {
+    daemon.get("/v1/jobs?limit=1").body["total"].as_u64().unwrap().try_into().unwrap()
+}
+
 #[test]
-fn three_hundred_jobs_leave_nothing_behind() {
-    let daemon = Daemon::start(&[]);
-    // What is opened at the first use and kept is opened now.
-    let first = run(&daemon, 1);
-    let before = at_rest(&daemon);
-    let second = run(&daemon, rounds());
+fn a_thousand_jobs_leave_nothing_behind() {
+    let data = data_directory();
+    let daemon = Daemon::start_on(data.path(), SETTINGS);
+    let endings = endings(&daemon);
+    // What is opened or reserved at the first use and kept is there now.
+    let first = run(&daemon, &endings, endings.len() * 3);
+    let (before, objects) = (Footprint::at_rest(&daemon), KernelObjects::now());
+    let memory = || [resident(daemon.server()), resident(daemon.spawner())];
+    let memory_before = memory();
+    let count = JOBS / usize::try_from(scale()).unwrap();
+    let all = first + run(&daemon, &endings, count);
     until_equal(seconds(30), &before, || Footprint::of(&daemon));
-    assert_eq!(first + second, 12 + 12 * rounds());
-    let logs = walkdir::WalkDir::new(daemon.data().join("logs")).into_iter().flatten();
-    assert_eq!(logs.filter(|entry| entry.file_type().is_file()).count(), first + second, "one log a job");
+    until_equal(seconds(60), &Vec::new(), || KernelObjects::now().leaked_since(&objects, count));
+    let memory_after = memory();
+    let grown = [0, 1].map(|index| memory_after[index].saturating_sub(memory_before[index]));
+    assert!(grown[0] <= SERVER_GROWTH_KIB && grown[1] <= SPAWNER_GROWTH_KIB, "{memory_before:?} {memory_after:?}");
+    let recorded = total(&daemon);
+    let unread = (endings.len() * 3 + count).div_ceil(endings.len());
+    assert!((all..=all + unread).contains(&recorded), "{recorded} jobs are recorded, {all} were sent");
+    assert!(logs(&daemon) <= recorded, "one log a job, none for what never began");
     assert_eq!(daemon.log().matches(" ERROR ").count(), 0, "{}", daemon.log());
+    drop(daemon);
+    let again = Daemon::start_on(data.path(), SETTINGS);
+    assert_eq!(Footprint::at_rest(&again).on_disk(), before.on_disk());
+    assert_eq!(total(&again), recorded);
+}
+
+fn logs(daemon: &Daemon) -> usize {
+    host::paths_below(&daemon.data().join("logs")).iter().filter(|path| path.is_file()).count()
+}
+
+/// A helper frees what is large, and nothing else happens after it that would have it reaped.
+#[test]
+fn a_large_tree_leaves_no_process_when_nothing_follows() {
+    let daemon = Daemon::start(&[]);
+    daemon.execute(&bash("head -c 30M /dev/zero >large"));
+    Footprint::at_rest(&daemon);
 }

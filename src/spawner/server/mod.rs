@@ -43,6 +43,9 @@ const EVENTS: usize = 64;
 /// Requests that are taken before the sandboxes are looked at again.
 const REQUESTS_AT_ONCE: usize = 32;
 
+/// Between two looks at helpers that free large file systems.
+const HELPERS_PAUSE: Duration = Duration::from_millis(100);
+
 /// How long all sandboxes may take to end when the server is gone.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -106,6 +109,7 @@ impl Server {
                 _ => {}
             }
         }
+        self.host.disposal.reap();
         self.look_at_limits(now)?;
         if socket_event { self.on_socket(now) } else { Ok(()) }
     }
@@ -132,7 +136,8 @@ impl Server {
     }
 
     fn set_timer(&self) -> io::Result<()> {
-        match self.sandboxes.iter().filter_map(Sandbox::deadline).min() {
+        let helpers = self.host.disposal.is_busy().then(|| instant() + HELPERS_PAUSE);
+        match self.sandboxes.iter().filter_map(Sandbox::deadline).chain(helpers).min() {
             None => self.timer.unset()?,
             Some(deadline) => {
                 // A time of zero would switch the timer off (timerfd_settime(2)).
