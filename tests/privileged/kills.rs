@@ -29,7 +29,7 @@ const CLIENTS: u64 = 4;
 
 /// Twenty, and fewer on a slow machine.
 fn rounds() -> u64 {
-    20_u64.div_ceil(scale()).max(4)
+    20_u64.div_ceil(scale()).max(3)
 }
 
 /// Numbers that a seed decides (`SplitMix64`).
@@ -54,7 +54,7 @@ impl Random {
     }
 
     fn pause(&mut self, least: u64, most: u64) {
-        std::thread::sleep(Duration::from_millis((least + self.below(most - least)) * scale()));
+        std::thread::sleep(Duration::from_millis(least + self.below(most - least)));
     }
 }
 
