@@ -126,10 +126,10 @@ pub(crate) fn receive(channel: Fd, message: &mut [u8; MESSAGE_BYTES]) -> Result<
     Ok(rights.fds)
 }
 
-/// Sends a message. The spawner's end tells of itself when it is gone; there is nobody else to tell.
-pub(crate) fn send(channel: Fd, message: &[u8; MESSAGE_BYTES]) {
+/// Sends a message whole (unix(7), SOCK_SEQPACKET). Fails when the spawner's end is gone.
+pub(crate) fn send(channel: Fd, message: &[u8; MESSAGE_BYTES]) -> Result<(), Errno> {
     const MSG_NOSIGNAL: usize = 0x4000;
-    unanswered(call(44, [channel as usize, message.as_ptr() as usize, message.len(), MSG_NOSIGNAL, 0, 0]));
+    call(44, [channel as usize, message.as_ptr() as usize, message.len(), MSG_NOSIGNAL, 0, 0]).map(|_whole| ())
 }
 
 pub(crate) fn read(fd: Fd, into: &mut [u8]) -> Result<usize, Errno> {
