@@ -20,6 +20,7 @@ mod phase;
 mod place;
 mod program;
 mod recover;
+mod remove;
 mod run;
 pub mod spec;
 mod versions;
@@ -37,15 +38,14 @@ use tokio::sync::watch;
 
 use crate::access::{Ownership, Permit, Principal};
 use crate::base::id::{JobId, LogId};
-use crate::base::time::{Clock, Timestamp};
+use crate::base::time::Clock;
 use crate::job::record::{Family, Head, Record, SCHEMA, Wanted};
 use crate::job::request::Request;
 use crate::job::state::{State, Status};
 use crate::job::termination::{Reason, Termination};
 use crate::lang::Languages;
 use crate::launch::Launcher;
-use crate::output;
-use crate::store::{Claim, Claimed, EXPIRY_PAGE, Held, JobFilter, Page, Store, StoreError};
+use crate::store::{Claim, Claimed, Held, Store, StoreError};
 use decide::{Admission, Bounds, Pace};
 use live::Live;
 use outcome::Asked;
@@ -55,6 +55,7 @@ pub use decide::Load;
 pub use idempotency::IdempotencyKey;
 pub use live::Progress;
 pub use recover::Recovered;
+pub use remove::DeleteError;
 pub use versions::Versions;
 
 /// The queue's settings.
@@ -138,17 +139,6 @@ pub enum CancelError {
     #[error("the job had ended before: {0:?}")]
     Over(Status),
     /// The end could not be recorded.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// A job was not removed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeleteError {
-    /// It has not ended.
-    #[error("the job has not ended")]
-    Unfinished,
-    /// Its record could not be removed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -271,67 +261,6 @@ impl Queue {
     /// When the record cannot be read.
     pub fn job(&self, id: JobId) -> Result<Option<Record>, StoreError> {
         self.0.store.job(id)
-    }
-
-    /// The jobs that fit, newest first.
-    ///
-    /// # Errors
-    /// When the storage fails.
-    pub fn jobs(&self, filter: &JobFilter, limit: usize, offset: u64) -> Result<Page, StoreError> {
-        self.0.store.list_jobs(filter, limit, offset)
-    }
-
-    /// Removes an ended job with its log.
-    ///
-    /// # Errors
-    /// When it has not ended, or the storage fails.
-    pub async fn delete(&self, record: &Record, _proof: Permit) -> Result<(), DeleteError> {
-        if !record.observed.is_over() {
-            return Err(DeleteError::Unfinished);
-        }
-        self.0.store.delete_job(record.id, record.head.revision)?;
-        self.0.store.commit().await?;
-        // After the record, which would be a lie without its log. The next start removes what is left here.
-        self.remove_log(record.log).await;
-        Ok(())
-    }
-
-    /// Removes jobs that ended before `moment`; gives how many. It ends at the first fault of the store.
-    ///
-    /// # Errors
-    /// When the storage fails.
-    pub async fn expire(&self, moment: Timestamp) -> Result<usize, StoreError> {
-        let mut removed = 0_usize;
-        loop {
-            let store = Arc::clone(&self.0.store);
-            let found = tokio::task::spawn_blocking(move || store.ended_before(moment)).await;
-            let found = found.map_err(|error| StoreError::Failed { message: error.to_string() })??;
-            for record in &found {
-                match self.0.store.delete_job(record.id, record.head.revision) {
-                    Ok(()) => removed = removed.saturating_add(1),
-                    // Somebody else removed it.
-                    Err(StoreError::Missing { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            self.0.store.commit().await?;
-            for record in &found {
-                self.remove_log(record.log).await;
-            }
-            if found.len() < EXPIRY_PAGE {
-                return Ok(removed);
-            }
-        }
-    }
-
-    /// Removes the log of a job that is not there any more. One that cannot be removed is left to the next start.
-    async fn remove_log(&self, log: LogId) {
-        let removed = output::remove(self.0.logs.clone(), log).await;
-        let removed = removed.map_err(|error| error.to_string());
-        let forgotten = removed.and_then(|()| self.0.store.forget_log(log).map_err(|error| error.to_string()));
-        if let Err(error) = forgotten {
-            tracing::warn!(%error, "queue: the log of a removed job is still there");
-        }
     }
 
     /// Follows a job that has not ended.

@@ -9,11 +9,12 @@ use super::run::{Outcome, Recorded, Task};
 use super::*;
 use crate::access::{Action, decide};
 use crate::base::size::ByteSize;
-use crate::base::time::SystemClock;
+use crate::base::time::{SystemClock, Timestamp};
 use crate::job::limits::Limits;
 use crate::job::record::{Attempt, Ran};
 use crate::job::request::Work;
 use crate::output::{LogReader, LogWriter, Mark, Phase, Policy, Stream};
+use crate::store::JobFilter;
 
 const LONG: Duration = Duration::from_secs(20);
 
