@@ -117,11 +117,15 @@ impl Core for Behind {
     }
 
     fn delete<'a>(&'a self, record: &'a Record, permit: Permit) -> BoxFuture<'a, Result<(), DeleteError>> {
+        let (queue, record) = (self.queue.clone(), record.clone());
+        let deleted = tokio::spawn(async move { queue.delete(&record, permit).await });
         async move {
-            self.queue.delete(record, permit).await.map_err(|error| match error {
-                queue::DeleteError::Unfinished => DeleteError::Unfinished,
-                queue::DeleteError::Store(_) => DeleteError::Store(error.to_string()),
-            })
+            match deleted.await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(queue::DeleteError::Unfinished)) => Err(DeleteError::Unfinished),
+                Ok(Err(error)) => Err(DeleteError::Store(error.to_string())),
+                Err(panicked) => Err(DeleteError::Store(panicked.to_string())),
+            }
         }
         .boxed()
     }

@@ -7,7 +7,7 @@ use crate::base::id::LogId;
 use crate::base::time::Timestamp;
 use crate::job::record::Record;
 use crate::output;
-use crate::store::{EXPIRY_PAGE, JobFilter, Page, StoreError};
+use crate::store::{EXPIRY_PAGE, JobFilter, Page, Store, StoreError};
 
 /// A job was not removed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,8 @@ impl Queue {
         if !record.observed.is_over() {
             return Err(DeleteError::Unfinished);
         }
-        self.0.store.delete_job(record.id, record.head.revision)?;
+        let (id, revision) = (record.id, record.head.revision);
+        self.blocking(move |store| store.delete_job(id, revision)).await?;
         self.0.store.commit().await?;
         // After the record, which would be a lie without its log. The next start removes what is left here.
         self.remove_log(record.log).await;
@@ -51,25 +52,26 @@ impl Queue {
     pub async fn expire(&self, moment: Timestamp) -> Result<usize, StoreError> {
         let mut removed = 0_usize;
         loop {
-            let store = Arc::clone(&self.0.store);
-            let found = tokio::task::spawn_blocking(move || store.ended_before(moment)).await;
-            let found = found.map_err(|error| StoreError::Failed { message: error.to_string() })??;
-            for record in &found {
-                match self.0.store.delete_job(record.id, record.head.revision) {
-                    Ok(()) => removed = removed.saturating_add(1),
-                    // Somebody else removed it.
-                    Err(StoreError::Missing { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            let (found, gone) = self.blocking(move |store| expire_page(store, moment)).await?;
+            removed = removed.saturating_add(gone);
             self.0.store.commit().await?;
-            for record in &found {
-                self.remove_log(record.log).await;
+            for log in &found {
+                self.remove_log(*log).await;
             }
             if found.len() < EXPIRY_PAGE {
                 return Ok(removed);
             }
         }
+    }
+
+    /// Calls the store where blocking is allowed: deleting waits for whoever reads a list.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = Arc::clone(&self.0.store);
+        let called = tokio::task::spawn_blocking(move || call(&store)).await;
+        called.map_err(|error| StoreError::Failed { message: error.to_string() })?
     }
 
     /// Removes the log of a job that is not there any more. One that cannot be removed is left to the next start.
@@ -81,4 +83,19 @@ impl Queue {
             tracing::warn!(%error, "queue: the log of a removed job is still there");
         }
     }
+}
+
+/// The logs of a page of old jobs, and how many of the jobs were removed here.
+fn expire_page(store: &Store, moment: Timestamp) -> Result<(Vec<LogId>, usize), StoreError> {
+    let found = store.ended_before(moment)?;
+    let mut removed = 0_usize;
+    for record in &found {
+        match store.delete_job(record.id, record.head.revision) {
+            Ok(()) => removed = removed.saturating_add(1),
+            // Somebody else removed it.
+            Err(StoreError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((found.iter().map(|record| record.log).collect(), removed))
 }
