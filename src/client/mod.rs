@@ -42,8 +42,10 @@ pub struct Question<'a> {
     pub method: Method,
     /// Path and query.
     pub path: &'a str,
-    /// A JSON body.
-    pub body: Option<Value>,
+    /// A body, which is JSON.
+    pub body: Option<Bytes>,
+    /// Names the request, so that it may be sent twice and have its effect once.
+    pub key: Option<&'a str>,
     /// Of the bytes only those from here on.
     pub from: Option<u64>,
 }
@@ -58,7 +60,7 @@ pub struct Answer {
 impl<'a> Question<'a> {
     /// A question without a body.
     pub const fn new(method: Method, path: &'a str) -> Self {
-        Self { method, path, body: None, from: None }
+        Self { method, path, body: None, key: None, from: None }
     }
 }
 
@@ -106,7 +108,7 @@ impl Client {
     }
 
     fn request(&self, question: Question<'_>) -> Result<Request<Full<Bytes>>, ClientError> {
-        let Question { method, path, body, from } = question;
+        let Question { method, path, body, key, from } = question;
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.place.host());
         request = request.header(header::ACCEPT, "application/json");
         request = request.header(header::USER_AGENT, concat!("kiln/", env!("CARGO_PKG_VERSION")));
@@ -119,11 +121,13 @@ impl Client {
         if let Some(from) = from {
             request = request.header(header::RANGE, format!("bytes={from}-"));
         }
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        request.body(Full::new(body)).map_err(|error| ClientError::broken(&self.place, error))
+        request.body(Full::new(body.unwrap_or_default())).map_err(|error| ClientError::broken(&self.place, error))
     }
 
     /// The connection, made anew where the last one is gone.

@@ -7,8 +7,10 @@ mod source;
 
 use std::pin::pin;
 
+use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::cli::answer::{complain, printed};
 use crate::cli::exit::Exit;
@@ -36,9 +38,10 @@ pub(super) fn run(arguments: &RunArguments, surroundings: &Surroundings) -> Exit
 async fn work(arguments: &RunArguments, surroundings: &Surroundings) -> Result<Exit, RemoteError> {
     let mut client = arguments.remote.client(surroundings)?;
     let (program, stdin) = gathered(arguments, &mut client).await?;
-    let body = Some(request::body(arguments, program, &stdin));
+    let body = Some(Bytes::from(request::body(arguments, program, &stdin).to_string()));
     let mut interrupts = Interrupts::listen().map_err(|error| RemoteError::Host(error.to_string()))?;
-    let submission = Question { body, ..Question::new(Method::POST, "/v1/execute") };
+    let key = Uuid::new_v4().to_string();
+    let submission = Question { body, key: Some(&key), ..Question::new(Method::POST, "/v1/execute") };
     let (job, interrupted) = submitted(&mut client, submission, &mut interrupts).await?;
     let id = job::id_of(&job)?;
     if arguments.detach {
@@ -105,7 +108,7 @@ async fn submitted(
     submission: Question<'_>,
     interrupts: &mut Interrupts,
 ) -> Result<(Value, Option<i32>), RemoteError> {
-    let mut asking = pin!(client.json(submission));
+    let mut asking = pin!(accepted(client, submission));
     let signal = tokio::select! {
         answered = &mut asking => return Ok((answered?, None)),
         signal = interrupts.next() => signal,
@@ -116,6 +119,14 @@ async fn submitted(
             let message = "interrupted before the daemon answered; it may have accepted the job: kiln jobs";
             Err(RemoteError::Host(String::from(message)))
         }
+    }
+}
+
+/// Asks a second time where the connection broke before the answer: by its key it is the same job.
+async fn accepted(client: &mut Client, submission: Question<'_>) -> Result<Value, ClientError> {
+    match client.json(submission.clone()).await {
+        Err(ClientError::Broken(..)) => client.json(submission).await,
+        answered => answered,
     }
 }
 
@@ -183,4 +194,80 @@ fn told(job: &Value, arguments: &RunArguments, interrupted: Option<i32>) -> Exit
         complain(&line, exit);
     }
     exit
+}
+
+#[cfg(test)]
+mod test {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::client::Place;
+
+    /// The key and the body of a request.
+    fn heard(stream: &TcpStream) -> (String, String) {
+        let mut reader = BufReader::new(stream);
+        let (mut key, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            assert_ne!(reader.read_line(&mut line).unwrap(), 0, "the request has a head");
+            match line.trim().split_once(": ") {
+                Some(("idempotency-key", value)) => value.clone_into(&mut key),
+                Some(("content-length", value)) => length = value.parse().unwrap(),
+                Some(_) => {}
+                None if line.trim().is_empty() => break,
+                None => assert!(line.starts_with("POST /v1/execute "), "{line}"),
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        (key, String::from_utf8(body).unwrap())
+    }
+
+    /// Answers one connection after the other by these texts; gives what was heard, and what came of it.
+    fn submitted_to(answers: &'static [&'static str]) -> (Vec<(String, String)>, Result<Value, ClientError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (host, port) = (String::from("127.0.0.1"), listener.local_addr().unwrap().port());
+        let (sender, receiver) = mpsc::channel();
+        let server = move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                sender.send(heard(&stream)).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+                stream.shutdown(Shutdown::Both).unwrap();
+            }
+        };
+        // Not joined: where it is asked less often than expected, it waits.
+        std::thread::Builder::new().spawn(server).unwrap();
+        let asked = remote::waiting(async {
+            let mut client = Client::new(Place::Tcp { host, port }, None);
+            let body = Some(Bytes::from_static(b"{}"));
+            let submission = Question { body, key: Some("once"), ..Question::new(Method::POST, "/v1/execute") };
+            Ok(accepted(&mut client, submission).await)
+        });
+        (receiver.try_iter().collect(), asked.unwrap())
+    }
+
+    const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
+
+    #[test]
+    fn a_submission_without_an_answer_is_sent_once_more_as_the_same() {
+        let request = (String::from("once"), String::from("{}"));
+        for broken in [&["", ACCEPTED], &["HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{", ACCEPTED]] {
+            let (heard, answered) = submitted_to(broken);
+            assert_eq!((heard, answered.unwrap()), (vec![request.clone(); 2], serde_json::json!({})));
+        }
+        let (heard, answered) = submitted_to(&["", ""]);
+        assert!(heard.len() == 2 && matches!(answered, Err(ClientError::Broken(..))), "{answered:?}");
+    }
+
+    #[test]
+    fn a_submission_that_was_answered_is_not_sent_again() {
+        let (heard, _) = submitted_to(&[ACCEPTED]);
+        assert_eq!(heard.len(), 1);
+        let refused = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}";
+        let (heard, answered) = submitted_to(&[refused]);
+        assert!(heard.len() == 1 && matches!(answered, Err(ClientError::NotKiln(..))), "{answered:?}");
+    }
 }

@@ -1,9 +1,10 @@
 //! The ways to a daemon, and who may take them.
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::{fs, io};
 
 use nix::sys::signal::Signal;
 
@@ -47,7 +48,7 @@ fn a_daemon_that_is_not_there_is_told_with_what_to_do() {
 
 #[test]
 fn something_else_that_answers_is_told_apart() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let child = kiln(Path::new(&url), &["jobs"]).spawn().unwrap();
     let (mut stream, _) = listener.accept().unwrap();
@@ -57,6 +58,37 @@ fn something_else_that_answers_is_told_apart() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(69));
     assert!(told(&output).contains("does not answer as kiln does"), "{}", told(&output));
+}
+
+/// A connection to a daemon by way of us; the other direction is the caller's.
+fn forwarded(client: &TcpStream, daemon: SocketAddr) -> TcpStream {
+    let upstream = TcpStream::connect(daemon).unwrap();
+    let (mut from, mut to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+    let forward = move || {
+        // It may break off at any time: the test judges what came of it.
+        let copied = io::copy(&mut from, &mut to);
+        drop((copied, to.shutdown(Shutdown::Write)));
+    };
+    std::thread::Builder::new().spawn(forward).unwrap();
+    upstream
+}
+
+#[test]
+fn a_lost_answer_to_a_submission_leaves_one_job() {
+    let local = Local::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let child = kiln(Path::new(&url), &["run", "-l", "bash", "-c", "echo once"]).spawn().unwrap();
+    let (client, _) = listener.accept().unwrap();
+    let answered = forwarded(&client, local.daemon.address()).read(&mut [0; 1]).unwrap();
+    assert_eq!(answered, 1, "the daemon has accepted the job");
+    client.shutdown(Shutdown::Both).unwrap();
+    let (mut client, _) = listener.accept().unwrap();
+    io::copy(&mut forwarded(&client, local.daemon.address()), &mut client).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), told(&output).as_str()), (Some(0), ""));
+    assert_eq!(output.stdout, b"once\n");
+    assert_eq!(local.json(&["jobs", "--json"])["total"], 1);
 }
 
 #[test]
