@@ -71,7 +71,8 @@ privileged_tests() {
     host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     export "CARGO_TARGET_${host}_RUNNER=sudo --preserve-env=TEST_TIME_SCALE,RUST_BACKTRACE --"
   fi
-  cargo test --locked --test privileged
+  # What a failed test says stands beside its name, and not at the end of a long log.
+  cargo test --locked --test privileged -- --nocapture
 }
 
 # A test that starts the programs which the privileged tests were built with.

@@ -182,9 +182,7 @@ fn the_end_of_both_is_swept_at_the_next_start() {
     let mut daemon = Daemon::start(&[]);
     let path = Held::start(&daemon, "", "").path().to_owned();
     let traces = Traces::of(&daemon);
-    Daemon::signal(daemon.spawner(), Signal::SIGSTOP);
-    Daemon::signal(daemon.server(), Signal::SIGKILL);
-    Daemon::signal(daemon.spawner(), Signal::SIGKILL);
+    daemon.kill_both();
     assert_eq!(daemon.wait().signal(), Some(9));
     traces.assert_gone();
     assert!(!host::cgroups_of(daemon.instance()).is_empty(), "nobody was there to remove them");

@@ -236,6 +236,16 @@ impl Daemon {
         kill(Pid::from_raw(process.try_into().unwrap()), signal).unwrap();
     }
 
+    /// Kills both, so that neither sees the other's end. The spawner first: one that is only stopped the kernel would
+    /// wake with SIGHUP and SIGCONT at the end of the server, whose end orphans its process group (setpgid(2)).
+    #[track_caller]
+    pub(crate) fn kill_both(&self) {
+        Self::signal(self.server(), Signal::SIGSTOP);
+        until(seconds(30), "the server stands still", || (host::state(self.server()) == Some('T')).then_some(()));
+        Self::signal(self.spawner, Signal::SIGKILL);
+        Self::signal(self.server(), Signal::SIGKILL);
+    }
+
     /// Waits until it has ended by itself.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {

@@ -263,12 +263,7 @@ fn kill(daemon: &mut Daemon, random: &mut Random) {
             Daemon::signal(spawner, Signal::SIGKILL);
             Daemon::signal(server, Signal::SIGKILL);
         }
-        _ => {
-            // So that the spawner does not tidy up.
-            Daemon::signal(spawner, Signal::SIGSTOP);
-            Daemon::signal(server, Signal::SIGKILL);
-            Daemon::signal(spawner, Signal::SIGKILL);
-        }
+        _ => daemon.kill_both(),
     }
     let status = daemon.wait();
     assert!(status.signal() == Some(9) || status.code() == Some(75), "{status}: {}", daemon.log());

@@ -205,7 +205,8 @@ test_privileged() {
   if systemd-run --quiet --wait --pipe --collect --unit=kiln-privileged \
     -p Type=exec -p Delegate=yes -p TasksMax=infinity -p WorkingDirectory="$work" \
     -p RuntimeMaxSec="$privileged_seconds" -p TimeoutStopSec=20 \
-    -E TEST_TIME_SCALE="$scale" -E RUST_BACKTRACE=1 /share/tests/privileged --skip toolchain --skip golden; then
+    -E TEST_TIME_SCALE="$scale" -E RUST_BACKTRACE=1 /share/tests/privileged --nocapture \
+    --skip toolchain --skip golden; then
     pass "the privileged tests pass in a delegated unit"
   else
     fail "the privileged tests pass in a delegated unit"
