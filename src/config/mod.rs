@@ -177,6 +177,8 @@ pub struct Sandbox {
     pub spawner_path: PathBuf,
     /// Where a spawner listens that is not started by the server.
     pub spawner_socket: Option<PathBuf>,
+    /// Sandboxes that are prepared before a job asks.
+    pub ready: u32,
     /// The server runs as this user.
     pub user: String,
     /// The server's uid and gid where there is no such user.

@@ -134,6 +134,7 @@ fn job(values: &mut Values) -> Option<Job> {
 fn sandbox(values: &mut Values, executable: &Path) -> Option<Sandbox> {
     let beside = || executable.with_file_name(SPAWNER);
     Some(Sandbox {
+        ready: values.count("sandbox.ready")?,
         spawner_path: values.optional_path("sandbox.spawner_path").unwrap_or_else(beside),
         spawner_socket: values.optional_path("sandbox.spawner_socket"),
         user: values.text("sandbox.user")?,

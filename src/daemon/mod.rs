@@ -131,7 +131,8 @@ fn privileged_part(config: &Config) -> Result<Privileged, DaemonError> {
     user::give(&config.data_dir, user).map_err(unavailable)?;
     let instance = instance::load_or_make(&config.data_dir).map_err(unavailable)?;
     let local = local_socket(config)?;
-    let (spawner, socket) = spawner::start(&config.sandbox.spawner_path, instance).map_err(unavailable)?;
+    let (spawner, socket) =
+        spawner::start(&config.sandbox.spawner_path, instance, config.sandbox.ready).map_err(unavailable)?;
     user::become_for_ever(user).map_err(unavailable)?;
     tracing::info!(%instance, data = %config.data_dir.display(), spawner = spawner.pid(), "privileges dropped");
     Ok(Privileged { spawner, socket, local })

@@ -241,6 +241,17 @@ pub(crate) fn set_umask(mask: u32) {
     unanswered(call(95, [mask as usize, 0, 0, 0, 0, 0]));
 }
 
+/// getrlimit(2)
+pub(crate) const RLIMIT_FSIZE: usize = 1;
+/// getrlimit(2)
+pub(crate) const RLIMIT_NOFILE: usize = 7;
+
+/// For this process and all below it, and not to be raised again (prlimit(2)).
+pub(crate) fn set_resource_limit(resource: usize, limit: u64) -> Result<(), Errno> {
+    let both = [limit; 2];
+    call(302, [0, resource, both.as_ptr() as usize, 0, 0, 0]).map(drop)
+}
+
 /// A session of its own: no terminal, no process group of init's.
 pub(crate) fn set_session() -> Result<(), Errno> {
     call(112, [0; 6]).map(drop)

@@ -1,7 +1,7 @@
 //! pid 1 of a sandbox: starts the program it is told to, reaps everything, reports.
 //!
 //! ```text
-//! guard -> wait for EXEC -> write files -> fork, exec -> STARTED -> reap ... main ended
+//! guard -> READY -> wait for EXEC -> limits -> write files -> fork, exec -> STARTED -> reap ... main ended
 //!       -> kill and reap all others -> EXITED -> wait until the spawner closes the channel -> exit
 //! ```
 //!
@@ -18,7 +18,7 @@ mod protocol;
 use core::arch::global_asm;
 
 use kernel::{Errno, Fd};
-use protocol::{CHANNEL, EXEC, EXITED, FAILED, MESSAGE_BYTES, STARTED, step};
+use protocol::{CHANNEL, EXEC, EXITED, FAILED, MESSAGE_BYTES, READY, STARTED, step};
 
 // The x86-64 psABI (3.4.1) gives the stack pointer at entry; init needs nothing of what lies there.
 global_asm!(".globl _start", "_start:", "xor ebp, ebp", "and rsp, -16", "call {start}", "ud2", start = sym start);
@@ -57,6 +57,7 @@ fn serve() -> (u32, Result<Ended, Failure>) {
     if let Err(errno) = guard() {
         return (0, Err(Failure { step: step::GUARD, errno }));
     }
+    tell([READY, 0, 0, 0, 0, 0, 0, 0]);
     let order = match receive() {
         Ok(order) => order,
         Err(errno) => return (0, Err(Failure { step: step::RECEIVE, errno })),
@@ -74,6 +75,8 @@ fn guard() -> Result<(), Errno> {
 
 struct Order {
     process: u32,
+    open_files: u32,
+    file_size: u64,
     program: Fd,
     files: Fd,
     stdio: [Fd; 3],
@@ -85,12 +88,14 @@ fn receive() -> Result<Order, Errno> {
     if kernel::word(&message, 0) != Some(EXEC) {
         return Err(Errno::PROTO);
     }
-    let process = kernel::word(&message, 4).ok_or(Errno::PROTO)?;
-    Ok(Order { process, program, files, stdio: [stdin, stdout, stderr] })
+    let word = |index: usize| kernel::word(&message, 4 * index).ok_or(Errno::PROTO);
+    let file_size = u64::from(word(4)?) << 32 | u64::from(word(3)?);
+    Ok(Order { process: word(1)?, open_files: word(2)?, file_size, program, files, stdio: [stdin, stdout, stderr] })
 }
 
 fn run(order: &Order) -> Result<Ended, Failure> {
     let at = |step| move |errno| Failure { step, errno };
+    limit(order).map_err(at(step::LIMIT))?;
     let program = program::read(order.program).map_err(at(step::READ_PROGRAM))?;
     kernel::change_directory(program.directory).map_err(at(step::ENTER_DIRECTORY))?;
     program::write_files(order.files).map_err(at(step::WRITE_FILES))?;
@@ -112,6 +117,12 @@ fn run(order: &Order) -> Result<Ended, Failure> {
     kernel::close(report);
     tell([STARTED, order.process, 0, 0, 0, 0, 0, 0]);
     Ok(reap(child, begin))
+}
+
+/// What each job has its own of. All other limits were set before init was started.
+fn limit(order: &Order) -> Result<(), Errno> {
+    kernel::set_resource_limit(kernel::RLIMIT_NOFILE, u64::from(order.open_files))?;
+    kernel::set_resource_limit(kernel::RLIMIT_FSIZE, order.file_size)
 }
 
 /// In the child: three descriptors, a session of its own, default signals, exec.

@@ -14,11 +14,15 @@ pub const CHANNEL: i32 = 3;
 /// Length of every message.
 pub const MESSAGE_BYTES: usize = 32;
 
-/// Spawner to init: start a program. Word 1: process. Descriptors: program, files, stdin, stdout, stderr.
+/// Spawner to init: start a program. Word 1: process, word 2: `RLIMIT_NOFILE`, words 3 and 4: `RLIMIT_FSIZE`, low word
+/// first. Descriptors: program, files, stdin, stdout, stderr.
 pub const EXEC: u32 = 1;
 
 /// Descriptors that come with [`EXEC`].
 pub const EXEC_DESCRIPTORS: usize = 5;
+
+/// Init to spawner: the sandbox stands, and waits for its order.
+pub const READY: u32 = 15;
 
 /// Init to spawner: the program runs. Word 1: process.
 pub const STARTED: u32 = 16;
@@ -42,14 +46,16 @@ pub mod step {
     pub const GUARD: u32 = 100;
     /// Receive the order to start.
     pub const RECEIVE: u32 = 101;
+    /// Set the resource limits of this job.
+    pub const LIMIT: u32 = 102;
     /// Read the program memfd.
-    pub const READ_PROGRAM: u32 = 102;
+    pub const READ_PROGRAM: u32 = 103;
     /// Write the input files.
-    pub const WRITE_FILES: u32 = 103;
+    pub const WRITE_FILES: u32 = 104;
     /// Go to the working directory.
-    pub const ENTER_DIRECTORY: u32 = 104;
+    pub const ENTER_DIRECTORY: u32 = 105;
     /// Make the process.
-    pub const FORK: u32 = 105;
+    pub const FORK: u32 = 106;
     /// Start the program in it.
-    pub const EXECUTE: u32 = 106;
+    pub const EXECUTE: u32 = 107;
 }

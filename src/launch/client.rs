@@ -40,8 +40,8 @@ pub(super) enum Event {
     },
     /// It will not be made.
     Refused(Refusal),
-    /// The program ended: wait(2).
-    Exited(u32),
+    /// The program ended: wait(2), and what it used.
+    Exited(u32, Cause, Counters),
     /// Nothing of it is left.
     Ended(Cause, Counters),
 }
@@ -163,7 +163,7 @@ impl Client {
             Reply::Refused { sandbox, refusal } => (sandbox, Event::Refused(refusal)),
             Reply::Started { sandbox, setup_us, .. } => (sandbox, Event::Started(Duration::from_micros(setup_us))),
             Reply::Failed { sandbox, step, errno } => (sandbox, Event::Failed { step, errno }),
-            Reply::Exited { sandbox, status, .. } => (sandbox, Event::Exited(status)),
+            Reply::Exited { sandbox, status, cause, counters, .. } => (sandbox, Event::Exited(status, cause, counters)),
             Reply::Ended { sandbox, cause, counters } => (sandbox, Event::Ended(cause, counters)),
         };
         let waiter = self.routes().sandboxes.get(&sandbox).cloned();

@@ -276,19 +276,17 @@ impl Drop for Tree {
 }
 
 impl EndWaiter {
-    /// The end, when nothing of the sandbox is left.
+    /// The end: of the program and all that it started, or of the whole sandbox where that came first.
     pub async fn wait(mut self) -> End {
-        let mut exit = Exit::Unknown;
         while let Some(event) = self.events.recv().await {
-            match event {
-                Event::Exited(status) => exit = exit_of(status),
-                Event::Ended(cause, counters) => {
-                    return End { exit, cause: cause_of(cause), counters };
-                }
-                Event::Started(_) | Event::Failed { .. } | Event::Refused(_) => {}
-            }
+            let (exit, cause, counters) = match event {
+                Event::Exited(status, cause, counters) => (exit_of(status), cause, counters),
+                Event::Ended(cause, counters) => (Exit::Unknown, cause, counters),
+                Event::Started(_) | Event::Failed { .. } | Event::Refused(_) => continue,
+            };
+            return End { exit, cause: cause_of(cause), counters };
         }
-        End { exit, cause: EndCause::SpawnerLost, counters: Counters::default() }
+        End { exit: Exit::Unknown, cause: EndCause::SpawnerLost, counters: Counters::default() }
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn start(client: &Arc<Client>, request: SandboxRequest<'_>) -> 
                 let step = String::from("make the sandbox");
                 break Err(LaunchError::Setup { step, message: String::from("it ended before the program started") });
             }
-            Some(Event::Exited(_)) => {}
+            Some(Event::Exited(..)) => {}
             None => break Err(LaunchError::Unavailable),
         }
     };

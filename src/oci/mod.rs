@@ -68,7 +68,7 @@ pub fn spec(plan: &Plan, program: &Program, facts: &Facts) -> Result<Spec, serde
 }
 
 fn rlimits(limits: &Limits) -> Vec<Value> {
-    let rows = standard::resource_limits(limits).into_iter();
+    let rows = standard::resource_limits_of(limits).into_iter().chain(standard::RESOURCE_LIMITS);
     rows.map(|row| json!({"type": row.name, "soft": row.soft, "hard": row.hard})).collect()
 }
 

@@ -41,6 +41,6 @@ impl Limits {
 }
 
 #[expect(clippy::as_conversions, reason = "widening; From is not const")]
-const fn widen(number: u32) -> u64 {
+pub(super) const fn widen(number: u32) -> u64 {
     number as u64
 }

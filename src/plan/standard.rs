@@ -2,7 +2,7 @@
 //! OCI form of a plan (`oci`) shows it: both read it here.
 use std::ffi::CStr;
 
-use crate::plan::limits::Limits;
+use crate::plan::limits::{Limits, widen};
 
 /// Name of the host, as programs see it.
 pub const HOSTNAME: &str = "kiln";
@@ -84,18 +84,22 @@ pub struct ResourceLimit {
 const STACK: u64 = 64 << 20;
 const STACK_AT_FIRST: u64 = 8 << 20;
 
-/// The resource limits of every process. Time and memory are limited for all processes together, by the cgroup.
-pub fn resource_limits(limits: &Limits) -> [ResourceLimit; 9] {
-    let both = |name, limit| ResourceLimit { name, soft: limit, hard: limit };
-    [
-        both("RLIMIT_NOFILE", u64::from(limits.open_files)),
-        both("RLIMIT_FSIZE", limits.file_size),
-        both("RLIMIT_CORE", 0),
-        ResourceLimit { name: "RLIMIT_STACK", soft: STACK_AT_FIRST, hard: STACK },
-        both("RLIMIT_MEMLOCK", 8 << 20),
-        both("RLIMIT_MSGQUEUE", 800 << 10),
-        both("RLIMIT_SIGPENDING", 1024),
-        both("RLIMIT_NICE", 0),
-        both("RLIMIT_RTPRIO", 0),
-    ]
+/// The resource limits of every process of every job.
+pub const RESOURCE_LIMITS: [ResourceLimit; 7] = [
+    both("RLIMIT_CORE", 0),
+    ResourceLimit { name: "RLIMIT_STACK", soft: STACK_AT_FIRST, hard: STACK },
+    both("RLIMIT_MEMLOCK", 8 << 20),
+    both("RLIMIT_MSGQUEUE", 800 << 10),
+    both("RLIMIT_SIGPENDING", 1024),
+    both("RLIMIT_NICE", 0),
+    both("RLIMIT_RTPRIO", 0),
+];
+
+/// Those that a job has its own of. Time and memory are limited for all processes together, by the cgroup.
+pub const fn resource_limits_of(limits: &Limits) -> [ResourceLimit; 2] {
+    [both("RLIMIT_NOFILE", widen(limits.open_files)), both("RLIMIT_FSIZE", limits.file_size)]
+}
+
+const fn both(name: &'static str, limit: u64) -> ResourceLimit {
+    ResourceLimit { name, soft: limit, hard: limit }
 }

@@ -1,6 +1,6 @@
 //! What happens between clone3(2) and the sandbox's init: one named step after another, in the child.
 //!
-//! The child begins as root in new pid, mount, network, ipc and uts namespaces and ends as an unprivileged
+//! The child begins as root in a new pid namespace, enters all others and ends as an unprivileged
 //! user in a user namespace that owns none of them, so that no capability in it reaches any of them. The order
 //! is the security argument (docs/SECURITY.md). A step that fails ends the child: nothing is skipped.
 use std::ffi::{CStr, CString};
@@ -18,7 +18,6 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, fchdir, pivot_root, setgroups, sethostname, setresgid, setresuid, setsid};
 
 use crate::plan::JOB_ID;
-use crate::plan::limits::Limits;
 use crate::plan::mount::BoxPath;
 use crate::plan::protocol::CHANNEL;
 use crate::plan::standard::{
@@ -38,9 +37,8 @@ pub(super) struct Cell<'a> {
     pub(super) device: OwnedFd,
     /// The private tmpfs with the directories `tmp` and `shm`.
     pub(super) temporary: BorrowedFd<'a>,
-    pub(super) trees: Vec<(OwnedFd, &'a BoxPath, Attributes)>,
+    pub(super) trees: Vec<(OwnedFd, BoxPath, Attributes)>,
     pub(super) user_namespace: BorrowedFd<'a>,
-    pub(super) limits: &'a Limits,
     pub(super) filter: &'a seccomp::Program,
     pub(super) init: BorrowedFd<'a>,
     pub(super) channel: BorrowedFd<'a>,
@@ -59,6 +57,7 @@ const fn step(name: &'static str, run: fn(&Cell<'_>) -> io::Result<()>) -> Step 
 const STEPS: &[Step] = &[
     step("join the cgroup", join_cgroup),
     step("unshare the cgroup namespace", unshare_cgroup),
+    step("unshare the other namespaces", unshare_others),
     step("leave the spawner's session", leave_session),
     step("set the out-of-memory preference", prefer_as_victim),
     step("name the host", name_host),
@@ -116,6 +115,13 @@ fn join_cgroup(cell: &Cell<'_>) -> io::Result<()> {
 /// After joining: the group of the job is then the root of what it could see.
 fn unshare_cgroup(_: &Cell<'_>) -> io::Result<()> {
     Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?)
+}
+
+/// Here and not by clone3(2): what takes time is taken by the child, and not by the loop.
+fn unshare_others(_: &Cell<'_>) -> io::Result<()> {
+    let namespaces =
+        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    Ok(unshare(namespaces)?)
 }
 
 fn leave_session(_: &Cell<'_>) -> io::Result<()> {
@@ -226,8 +232,8 @@ fn arrange_descriptors(cell: &Cell<'_>) -> io::Result<()> {
     process::close_at_exec_from(4)
 }
 
-fn set_resource_limits(cell: &Cell<'_>) -> io::Result<()> {
-    standard::resource_limits(cell.limits).into_iter().try_for_each(|ResourceLimit { name, soft, hard }| {
+fn set_resource_limits(_: &Cell<'_>) -> io::Result<()> {
+    standard::RESOURCE_LIMITS.into_iter().try_for_each(|ResourceLimit { name, soft, hard }| {
         let known = RESOURCES.iter().find(|(known, _)| *known == name);
         let (_, resource) = known.ok_or(nix::errno::Errno::EINVAL)?;
         Ok(setrlimit(*resource, soft, hard)?)
@@ -235,8 +241,6 @@ fn set_resource_limits(cell: &Cell<'_>) -> io::Result<()> {
 }
 
 const RESOURCES: &[(&str, Resource)] = &[
-    ("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE),
-    ("RLIMIT_FSIZE", Resource::RLIMIT_FSIZE),
     ("RLIMIT_CORE", Resource::RLIMIT_CORE),
     ("RLIMIT_STACK", Resource::RLIMIT_STACK),
     ("RLIMIT_MEMLOCK", Resource::RLIMIT_MEMLOCK),

@@ -1,4 +1,5 @@
-//! Makes a sandbox: checks what came, prepares every part, clones, and leaves the rest to the child.
+//! Makes a sandbox: prepares every part, clones, and leaves the rest to the child. Then gives it a job: checks what came,
+//! puts its limits in force, and sends init its order.
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -9,12 +10,13 @@ use super::Host;
 use super::child::{self, Cell};
 use super::descriptors;
 use super::identity::{self, Lease};
-use super::sandbox::{Phase, Sandbox};
-use super::tree::{self, Size, Tree};
+use super::sandbox::{Job, Number, Phase, Sandbox};
+use super::tree::{self, NamedTree, Size, Tree};
 use crate::base::id::{ProcessId, TreeId};
 use crate::base::time::Instant;
-use crate::plan::ceiling::{self, Refusal};
-use crate::plan::mount::{MountAccess, MountSource};
+use crate::plan::ceiling::Refusal;
+use crate::plan::limits::Limits;
+use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource};
 use crate::plan::protocol::{EXEC, FAILED, MESSAGE_BYTES};
 use crate::sys::mount::Attributes;
 use crate::sys::process::{self, Clone};
@@ -22,7 +24,10 @@ use crate::sys::socket;
 use crate::wire::reply::Counters;
 use crate::wire::request::{START_DESCRIPTORS, Start};
 
-/// Why a sandbox was not made.
+/// Where programs have their tree.
+pub(super) const WORK: &str = "/work";
+
+/// Why a sandbox was not made, or got no job.
 #[derive(Debug)]
 pub(super) enum CreateError {
     /// The request asks for what may not be had.
@@ -36,33 +41,66 @@ pub(super) enum CreateError {
     },
 }
 
-/// Makes it. When it comes back the child is on its way.
-pub(super) fn create(
+fn at(name: &'static str) -> impl FnOnce(io::Error) -> CreateError {
+    move |source| CreateError::Step { name, source }
+}
+
+/// Makes one with a new tree at `/work`.
+pub(super) fn with_work(
     host: &Host,
-    trees: &[(TreeId, Tree)],
-    start: &Start,
-    given: Vec<OwnedFd>,
+    number: Number,
+    work: Size,
+    limits: &Limits,
     now: Instant,
 ) -> Result<Sandbox, CreateError> {
-    let at = |name: &'static str| move |source: io::Error| CreateError::Step { name, source };
-    ceiling::check(&start.plan).map_err(CreateError::Refused)?;
-    let mounted = find_trees(trees, start)?;
-    let lease = lease_of(host, &mounted)?;
+    let lease = host.blocks.take().ok_or_else(no_block)?;
+    let tree = Tree::create(&host.stage, number, work, Rc::clone(&lease)).map_err(at("make /work"))?;
+    match prepare(host, number, lease, &[at_work(&tree)?], limits, now) {
+        Ok(sandbox) => Ok(Sandbox { work: Some(tree), ..sandbox }),
+        Err(error) => {
+            host.note_left(tree.remove(&host.disposal, &host.single));
+            Err(error)
+        }
+    }
+}
+
+fn at_work(tree: &Tree) -> Result<Mounted<'_>, CreateError> {
+    let target = BoxPath::try_from(WORK).map_err(io::Error::other).map_err(at("name /work"))?;
+    Ok(Mounted { tree, target, attributes: Attributes::NONE })
+}
+
+/// Makes one with the trees that a plan mounts.
+pub(super) fn with_trees(
+    host: &Host,
+    number: Number,
+    trees: &[NamedTree],
+    start: &Start,
+    now: Instant,
+) -> Result<Sandbox, CreateError> {
+    let mounted = find_trees(trees, &start.plan.mounts)?;
+    // All phases of a job have the ids of its tree.
+    let lease = match mounted.first() {
+        Some(first) => first.tree.lease(),
+        None => host.blocks.take().ok_or_else(no_block)?,
+    };
+    prepare(host, number, lease, &mounted, &start.plan.limits, now)
+}
+
+/// Makes it. When it comes back the child is on its way.
+fn prepare(
+    host: &Host,
+    number: Number,
+    lease: Rc<Lease>,
+    mounted: &[Mounted<'_>],
+    limits: &Limits,
+    now: Instant,
+) -> Result<Sandbox, CreateError> {
     let block = lease.block();
-    let given: [OwnedFd; START_DESCRIPTORS] =
-        given.try_into().map_err(|_count| refused("descriptors beside Start other than five"))?;
-    descriptors::check(&given).map_err(CreateError::Refused)?;
-    descriptors::hand_over(&given, block).map_err(at("give the descriptors to the job's user"))?;
-
-    let user_namespace = identity::user_namespace(&host.single, block).map_err(at("make the user namespace"))?;
-    let limits = &start.plan.limits;
-    let size = Size { bytes: limits.temporary, inodes: limits.temporary_inodes };
-    let temporary = tree::private_temporary(size, block).map_err(at("make /tmp"))?;
+    let user_namespace = lease.user_namespace(&host.single).map_err(at("make the user namespace"))?;
+    let temporary_size = Size { bytes: limits.temporary, inodes: limits.temporary_inodes };
+    let temporary = tree::private_temporary(temporary_size, block).map_err(at("make /tmp"))?;
     let (channel, far) = socket::pair().map_err(at("make the channel to init"))?;
-    let borrowed: Vec<BorrowedFd<'_>> = given.iter().map(OwnedFd::as_fd).collect();
-    socket::send(channel.as_fd(), &order(), &borrowed).map_err(at("send the order to init"))?;
-    let group = host.layout.create(start.sandbox, limits).map_err(at("make the cgroup"))?;
-
+    let group = host.layout.create(number, limits).map_err(at("make the cgroup"))?;
     let pidfd = (|| {
         let cell = Cell {
             join: group.join_files(),
@@ -70,9 +108,8 @@ pub(super) fn create(
             root: host.template.root().map_err(at("copy the root"))?,
             device: host.template.device().map_err(at("copy /dev"))?,
             temporary: temporary.as_fd(),
-            trees: copies(&mounted).map_err(at("copy the trees"))?,
+            trees: copies(mounted).map_err(at("copy the trees"))?,
             user_namespace: user_namespace.as_fd(),
-            limits,
             filter: &host.filter,
             init: host.init.as_fd(),
             channel: far.as_fd(),
@@ -81,53 +118,92 @@ pub(super) fn create(
     })()
     .inspect_err(|_fault| host.note_left(group.remove()))?;
     Ok(Sandbox {
-        id: start.sandbox,
-        label: start.label,
-        limits: *limits,
+        number,
         pidfd,
         channel,
         group,
         temporary,
-        trees: mounted.iter().map(|mounted| mounted.id).collect(),
+        temporary_size,
+        work: None,
         lease,
-        requested: now,
-        phase: Phase::Setup,
+        begun: now,
+        job: None,
+        phase: Phase::Preparing,
         cause: None,
+        base: Counters::default(),
         counters: Counters::default(),
     })
 }
 
+/// Gives it what to do. Init learns of it at once, or as soon as it is ready.
+pub(super) fn assign(
+    host: &Host,
+    sandbox: &mut Sandbox,
+    start: &Start,
+    given: Vec<OwnedFd>,
+    now: Instant,
+) -> Result<(), CreateError> {
+    let limits = &start.plan.limits;
+    let given: [OwnedFd; START_DESCRIPTORS] =
+        given.try_into().map_err(|_count| refused("descriptors beside Start other than five"))?;
+    descriptors::check(&given).map_err(CreateError::Refused)?;
+    descriptors::hand_over(&given, sandbox.lease.block()).map_err(at("give the descriptors to the job's user"))?;
+    host.layout.limit(&mut sandbox.group, limits).map_err(at("set the limits of the cgroup"))?;
+    let size = Size { bytes: limits.temporary, inodes: limits.temporary_inodes };
+    tree::resize(&sandbox.temporary, &mut sandbox.temporary_size, size).map_err(at("set the size of /tmp"))?;
+    let trees = start.plan.mounts.iter().filter_map(tree_of).collect();
+    let (id, label, limits, given) = (start.sandbox, start.label, *limits, given.into());
+    let mut job = Job { id, label, limits, trees, requested: now, given };
+    if matches!(sandbox.phase, Phase::Ready) {
+        send_order(&sandbox.channel, &mut job).map_err(at("send the order to init"))?;
+        sandbox.phase = Phase::Setup;
+    }
+    sandbox.job = Some(job);
+    Ok(())
+}
+
+/// Tells init what to start.
+pub(super) fn send_order(channel: &OwnedFd, job: &mut Job) -> io::Result<()> {
+    let given = std::mem::take(&mut job.given);
+    let [low, high] = [job.limits.file_size, job.limits.file_size >> 32].map(low_word);
+    let order = message([EXEC, ProcessId::MAIN.0, job.limits.open_files, low, high]);
+    let borrowed: Vec<BorrowedFd<'_>> = given.iter().map(OwnedFd::as_fd).collect();
+    socket::send(channel.as_fd(), &order, &borrowed)
+}
+
+fn low_word(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+}
+
+/// Which tree is mounted.
+pub(super) const fn tree_of(mount: &Mount) -> Option<TreeId> {
+    match mount.source {
+        MountSource::Tree { tree } => Some(tree),
+        _ => None,
+    }
+}
+
 struct Mounted<'a> {
-    id: TreeId,
     tree: &'a Tree,
-    target: &'a crate::plan::mount::BoxPath,
+    target: BoxPath,
     attributes: Attributes,
 }
 
-fn find_trees<'a>(trees: &'a [(TreeId, Tree)], start: &'a Start) -> Result<Vec<Mounted<'a>>, CreateError> {
+fn find_trees<'a>(trees: &'a [NamedTree], mounts: &[Mount]) -> Result<Vec<Mounted<'a>>, CreateError> {
     let mut found = Vec::new();
-    for mount in &start.plan.mounts {
-        let MountSource::Tree { tree: id } = mount.source else { continue };
-        let (_, tree) =
-            trees.iter().find(|(known, _)| *known == id).ok_or_else(|| refused("a tree that does not exist"))?;
-        if mount.target.as_str() != "/work" {
+    for mount in mounts {
+        let Some(id) = tree_of(mount) else { continue };
+        let known = trees.iter().find(|known| known.id == id).ok_or_else(|| refused("a tree that does not exist"))?;
+        if mount.target.as_str() != WORK {
             return Err(refused("a mount elsewhere than /work"));
         }
         let attributes = match mount.access {
             MountAccess::ReadWrite => Attributes::NONE,
             MountAccess::ReadOnly => Attributes::READ_ONLY,
         };
-        found.push(Mounted { id, tree, target: &mount.target, attributes });
+        found.push(Mounted { tree: &known.tree, target: mount.target.clone(), attributes });
     }
     Ok(found)
-}
-
-/// All phases of a job have the ids of its tree.
-fn lease_of(host: &Host, mounted: &[Mounted<'_>]) -> Result<Rc<Lease>, CreateError> {
-    match mounted.first() {
-        Some(first) => Ok(first.tree.lease()),
-        None => host.blocks.take().ok_or_else(no_block),
-    }
 }
 
 pub(super) fn no_block() -> CreateError {
@@ -139,12 +215,8 @@ fn refused(what: &str) -> CreateError {
     CreateError::Refused(Refusal { what: what.to_owned(), asked: 0, ceiling: 0 })
 }
 
-fn order() -> [u8; MESSAGE_BYTES] {
-    message([EXEC, ProcessId::MAIN.0, 0, 0])
-}
-
 /// A message to or from init: the words that are given, the rest zero.
-fn message(words: [u32; 4]) -> [u8; MESSAGE_BYTES] {
+fn message<const WORDS: usize>(words: [u32; WORDS]) -> [u8; MESSAGE_BYTES] {
     let mut bytes = [0; MESSAGE_BYTES];
     for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
@@ -152,17 +224,12 @@ fn message(words: [u32; 4]) -> [u8; MESSAGE_BYTES] {
     bytes
 }
 
-fn copies<'a>(mounted: &[Mounted<'a>]) -> io::Result<Vec<(OwnedFd, &'a crate::plan::mount::BoxPath, Attributes)>> {
-    mounted.iter().map(|mounted| Ok((mounted.tree.copy()?, mounted.target, mounted.attributes))).collect()
+fn copies(mounted: &[Mounted<'_>]) -> io::Result<Vec<(OwnedFd, BoxPath, Attributes)>> {
+    mounted.iter().map(|mounted| Ok((mounted.tree.copy()?, mounted.target.clone(), mounted.attributes))).collect()
 }
 
 fn spawn(host: &Host, group: &super::cgroup::Group, cell: &Cell<'_>) -> io::Result<OwnedFd> {
-    let namespaces = CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS;
-    match process::clone(&host.single, namespaces, group.clone_target())? {
+    match process::clone(&host.single, CloneFlags::CLONE_NEWPID, group.clone_target())? {
         Clone::Parent(pidfd) => Ok(pidfd),
         Clone::Child => {
             let failure = child::become_init(cell);

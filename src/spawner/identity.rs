@@ -1,9 +1,10 @@
 //! Who the processes of a sandbox are: a block of user ids that nobody else has, mapped in a user namespace.
 //!
 //! The ids `0x4000_0000–0x7fff_ffff` are divided into areas; a spawner holds one by a lock and gives each live
-//! sandbox a block of it. A block is given again only after its sandbox was seen to be gone.
+//! sandbox a block of it. A block is given again only after its sandbox was seen to be gone. Its user namespace is
+//! made once: it holds nothing but the map.
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,7 +26,7 @@ const FIRST: u32 = 0x4000_0000;
 /// Ids of one job: 0 to 2,047 inside.
 const BLOCK: u32 = ID_BLOCK;
 /// Sandboxes that one spawner can have alive.
-pub(super) const BLOCKS: u32 = 512;
+pub(super) const BLOCKS: u32 = 1024;
 /// Areas there are.
 const AREAS: u32 = (0x8000_0000 - FIRST) / (BLOCK * BLOCKS);
 
@@ -45,11 +46,15 @@ impl Block {
     }
 }
 
+/// The blocks that nobody has, each with its user namespace once that was made.
+type Free = Rc<RefCell<BTreeMap<Block, Option<Rc<OwnedFd>>>>>;
+
 /// A block that a tree or a sandbox has. It comes back when the last of them is gone.
 #[derive(Debug)]
 pub(super) struct Lease {
     block: Block,
-    free: Rc<RefCell<BTreeSet<Block>>>,
+    namespace: RefCell<Option<Rc<OwnedFd>>>,
+    free: Free,
 }
 
 impl Lease {
@@ -57,18 +62,29 @@ impl Lease {
     pub(super) const fn block(&self) -> Block {
         self.block
     }
+
+    /// The user namespace in which the block is mapped.
+    pub(super) fn user_namespace(&self, single: &SingleThreaded) -> io::Result<Rc<OwnedFd>> {
+        let mut kept = self.namespace.borrow_mut();
+        if let Some(namespace) = kept.as_ref() {
+            return Ok(Rc::clone(namespace));
+        }
+        let made = Rc::new(user_namespace(single, self.block)?);
+        *kept = Some(Rc::clone(&made));
+        Ok(made)
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.free.borrow_mut().insert(self.block);
+        self.free.borrow_mut().insert(self.block, self.namespace.take());
     }
 }
 
 /// The blocks of this spawner.
 #[derive(Debug)]
 pub(super) struct Blocks {
-    free: Rc<RefCell<BTreeSet<Block>>>,
+    free: Free,
     /// Held as long as the spawner lives.
     _area: Flock<File>,
 }
@@ -81,7 +97,7 @@ impl Blocks {
             let area = (wish + step) % AREAS;
             if let Some(lock) = try_lock(&folder.join(format!("ids-{area}.lock")))? {
                 let first = FIRST + area * BLOCK * BLOCKS;
-                let free = (0..BLOCKS).map(|index| Block(first + index * BLOCK)).collect();
+                let free = (0..BLOCKS).map(|index| (Block(first + index * BLOCK), None)).collect();
                 return Ok(Self { free: Rc::new(RefCell::new(free)), _area: lock });
             }
         }
@@ -90,8 +106,8 @@ impl Blocks {
 
     /// A block that nobody has.
     pub(super) fn take(&self) -> Option<Rc<Lease>> {
-        let block = self.free.borrow_mut().pop_first()?;
-        Some(Rc::new(Lease { block, free: Rc::clone(&self.free) }))
+        let (block, namespace) = self.free.borrow_mut().pop_first()?;
+        Some(Rc::new(Lease { block, namespace: RefCell::new(namespace), free: Rc::clone(&self.free) }))
     }
 }
 
@@ -115,7 +131,7 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
 }
 
 /// A new user namespace in which 0–2,047 are the ids of `block`, and nothing else is mapped (`user_namespaces(7)`).
-pub(super) fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> {
+fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> {
     let (ours, theirs) = io::pipe().map(|(reader, writer)| (writer, reader))?;
     let pidfd = match process::clone(single, CloneFlags::CLONE_NEWUSER, None)? {
         Clone::Child => {
@@ -153,6 +169,8 @@ fn pid_of(pidfd: &OwnedFd) -> io::Result<String> {
 
 #[cfg(test)]
 mod test {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

@@ -15,6 +15,7 @@ pub mod options;
 mod prepare;
 mod sandbox;
 mod server;
+mod stock;
 mod tree;
 
 use std::io;
@@ -56,7 +57,7 @@ impl Host {
 pub fn run_on_standard_input(options: options::Options) -> io::Result<()> {
     let socket = socket::inherited(0)?;
     let host = prepare::prepare(options)?;
-    server::Server::new(host, socket)?.serve()
+    server::Server::new(host, socket, options.ready)?.serve()
 }
 
 /// Log lines go to the standard error, which the server passes on. One that cannot be written is dropped: without

@@ -6,11 +6,15 @@ use crate::base::id::InstanceId;
 pub struct Options {
     /// Which installation it serves.
     pub instance: InstanceId,
+    /// How many sandboxes stand before anybody asks for them.
+    pub ready: usize,
 }
 
 /// The arguments are not what this program takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("usage: kiln-spawner --instance ID, with the server's socket as descriptor 0 (started by `kiln serve`): {0}")]
+#[error(
+    "usage: kiln-spawner --instance ID --ready NUMBER, with the server's socket as descriptor 0 (started by `kiln serve`): {0}"
+)]
 pub struct Usage(String);
 
 impl Options {
@@ -21,9 +25,10 @@ impl Options {
     pub fn parse<I: IntoIterator<Item = String>>(arguments: I) -> Result<Self, Usage> {
         let words: Vec<String> = arguments.into_iter().collect();
         match words.as_slice() {
-            [name, id] if name == "--instance" => {
+            [name, id, second, number] if name == "--instance" && second == "--ready" => {
                 let instance = id.parse().map_err(|fault| Usage(format!("--instance {id}: {fault}")))?;
-                Ok(Self { instance })
+                let ready = number.parse().map_err(|fault| Usage(format!("--ready {number}: {fault}")))?;
+                Ok(Self { instance, ready })
             }
             other => Err(Usage(format!("found {other:?}"))),
         }
@@ -39,11 +44,12 @@ mod test {
     }
 
     #[test]
-    fn the_instance_is_all_there_is() {
-        assert_eq!(parse(&["--instance", "00000000000000ff"]), Ok(Options { instance: InstanceId(255) }));
-        assert!(parse(&[]).is_err());
-        assert!(parse(&["--instance"]).is_err());
-        assert!(parse(&["--instance", "x"]).is_err());
-        assert!(parse(&["--instance", "00000000000000ff", "more"]).is_err());
+    fn both_are_there_and_nothing_else() {
+        let whole = ["--instance", "00000000000000ff", "--ready", "4"];
+        assert_eq!(parse(&whole), Ok(Options { instance: InstanceId(255), ready: 4 }));
+        assert!((0..whole.len()).all(|count| parse(&whole[..count]).is_err()));
+        assert!(parse(&["--instance", "x", "--ready", "4"]).is_err());
+        assert!(parse(&["--instance", "00000000000000ff", "--ready", "-1"]).is_err());
+        assert!(parse(&[&whole[..], &["more"]].concat()).is_err());
     }
 }

@@ -105,7 +105,7 @@ fn check_owner(folder: &Path, owner: Uid) -> io::Result<()> {
 }
 
 /// What the sandboxes hold open at most, each a dozen on cgroup v1, and some for the spawner itself.
-const OPEN_FILES: u64 = 16 * 512 + 1024;
+const OPEN_FILES: u64 = 16 * 1024 + 1024;
 
 /// Running out would fail sandboxes half-way. To raise a hard limit needs a capability that some hosts withhold
 /// (getrlimit(2)).

@@ -1,16 +1,19 @@
 //! One live sandbox: a flat record, and what becomes of it at each event. Decides; the loop acts.
 //!
 //! ```text
-//! Setup --STARTED--> Running --EXITED--> Leaving --pidfd--> Gone (group removed, block free)
-//!   \------FAILED, limit, End, init died------^
+//! Preparing --READY--> Ready --Start--> Setup --STARTED--> Running --EXITED--> Leaving --pidfd--> Gone
+//!     \------------------FAILED, limit, End, init died----------------------------^     (group removed, block free)
 //! ```
+//!
+//! It is prepared before anybody asks for it; a Start that comes while it is being prepared waits for READY.
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use super::cgroup::Group;
 use super::identity::Lease;
-use super::tree;
+use super::tree::{self, Free, Size, Tree};
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::time::{Instant, micros};
 use crate::plan::limits::Limits;
@@ -23,32 +26,62 @@ const SETUP_TIME: Duration = Duration::from_secs(30);
 /// How soon a group that is still busy is looked at again.
 const RETRY: Duration = Duration::from_millis(2);
 
+/// The spawner's own name of a sandbox and what belongs to it. None is given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Number(pub(super) u64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Everything that is known of a sandbox.
 #[derive(Debug)]
 pub(super) struct Sandbox {
+    pub(super) number: Number,
+    pub(super) pidfd: OwnedFd,
+    pub(super) channel: OwnedFd,
+    pub(super) group: Group,
+    pub(super) temporary: OwnedFd,
+    pub(super) temporary_size: Size,
+    /// What is mounted at `/work`, until a job takes it.
+    pub(super) work: Option<Tree>,
+    pub(super) lease: Rc<Lease>,
+    pub(super) begun: Instant,
+    /// What it does, once somebody asked.
+    pub(super) job: Option<Job>,
+    pub(super) phase: Phase,
+    /// What ended it, once something did.
+    pub(super) cause: Option<Cause>,
+    /// What the group had counted when the sandbox stood.
+    pub(super) base: Counters,
+    pub(super) counters: Counters,
+}
+
+/// What a sandbox was asked to do.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// What the server calls the sandbox.
     pub(super) id: SandboxId,
     /// The server's own words.
     #[expect(dead_code, reason = "a listing gives it back, which comes with adoption")]
     pub(super) label: [u8; LABEL],
     pub(super) limits: Limits,
-    pub(super) pidfd: OwnedFd,
-    pub(super) channel: OwnedFd,
-    pub(super) group: Group,
-    pub(super) temporary: OwnedFd,
     pub(super) trees: Vec<TreeId>,
-    #[expect(dead_code, reason = "held: the block is free again when the last holder is gone")]
-    pub(super) lease: Rc<Lease>,
     pub(super) requested: Instant,
-    pub(super) phase: Phase,
-    /// What ended it, once something did.
-    pub(super) cause: Option<Cause>,
-    pub(super) counters: Counters,
+    /// The descriptors for init, until it has them.
+    pub(super) given: Vec<OwnedFd>,
 }
 
 /// Where a sandbox is in its life.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Phase {
     /// The child takes its steps.
+    Preparing,
+    /// Init waits for its order.
+    Ready,
+    /// Init has its order.
     Setup,
     /// The main program runs.
     Running {
@@ -69,6 +102,14 @@ pub(super) enum Phase {
 }
 
 impl Sandbox {
+    /// It stands. What was counted until now is not the program's.
+    pub(super) fn ready(&mut self) -> io::Result<()> {
+        self.group.forget_peak()?;
+        self.base = self.group.counters();
+        self.phase = Phase::Ready;
+        Ok(())
+    }
+
     /// The main program runs.
     pub(super) fn started(&mut self, now: Instant) {
         let look = now + self.earliest_cpu_end(0);
@@ -81,18 +122,20 @@ impl Sandbox {
     }
 
     /// Reads what the kernel counted. Only init, or nothing, is left.
-    pub(super) fn read_counters(&mut self, now: Instant, trees_free: Option<tree::Free>) {
+    pub(super) fn read_counters(&mut self, now: Instant, trees_free: Option<Free>) {
         let own = tree::free(&self.temporary).ok();
         let free = own.map(|own| trees_free.map_or(own, |other| own.least(other)));
         let wall_us = match self.phase {
             Phase::Running { since, .. } => Some(micros(now.duration_since(since))),
-            Phase::Setup | Phase::Leaving | Phase::Gone { .. } => self.counters.wall_us,
+            Phase::Preparing | Phase::Ready | Phase::Setup | Phase::Leaving | Phase::Gone { .. } => {
+                self.counters.wall_us
+            }
         };
         self.counters = Counters {
             wall_us,
             disk_free: free.map(|free| free.bytes),
             inodes_free: free.map(|free| free.inodes),
-            ..self.group.counters()
+            ..self.group.counters().since(&self.base)
         };
         if self.counters.oom_kills.is_some_and(|kills| kills > 0)
             && self.cause.is_none_or(|cause| cause == Cause::Program)
@@ -105,16 +148,16 @@ impl Sandbox {
     /// start. It cannot be longer than the sandbox is there.
     pub(super) fn tell_wall_time(&mut self, told: Option<u64>, now: Instant) {
         if let Some(told) = told {
-            self.counters.wall_us = Some(told.min(micros(now.duration_since(self.requested))));
+            self.counters.wall_us = Some(told.min(micros(now.duration_since(self.requested()))));
         }
     }
 
     /// When this sandbox has to be looked at next, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Setup => Some(self.requested + SETUP_TIME),
-            Phase::Running { since, look, .. } => Some(look.min(since + Duration::from_micros(self.limits.wall_us))),
-            Phase::Leaving => None,
+            Phase::Preparing | Phase::Setup => Some(self.requested() + SETUP_TIME),
+            Phase::Running { since, look, .. } => Some(look.min(since + self.wall())),
+            Phase::Ready | Phase::Leaving => None,
             Phase::Gone { retry } => Some(retry),
         }
     }
@@ -122,9 +165,9 @@ impl Sandbox {
     /// Whether a limit is passed at `now`. Sets the next look.
     pub(super) fn check_limits(&mut self, now: Instant) -> Option<Cause> {
         match self.phase {
-            Phase::Setup => (now >= self.requested + SETUP_TIME).then_some(Cause::Setup),
+            Phase::Preparing | Phase::Setup => (now >= self.requested() + SETUP_TIME).then_some(Cause::Setup),
             Phase::Running { since, look, memory_event } => {
-                if now.duration_since(since) >= Duration::from_micros(self.limits.wall_us) {
+                if now.duration_since(since) >= self.wall() {
                     return Some(Cause::WallTime);
                 }
                 if now < look {
@@ -133,11 +176,11 @@ impl Sandbox {
                 if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > 0) {
                     return Some(Cause::Memory);
                 }
-                let used = match self.group.cpu_time_us() {
-                    Ok(used) if used >= self.limits.cpu_time_us => return Some(Cause::CpuTime),
+                let used = match self.cpu_time_us() {
+                    Ok(used) if used >= self.cpu_limit() => return Some(Cause::CpuTime),
                     Ok(used) => used,
                     Err(error) => {
-                        tracing::error!(sandbox = self.id.0, %error, "a limit that cannot be watched ends the sandbox");
+                        tracing::error!(sandbox = self.number.0, %error, "a limit that cannot be watched ends the sandbox");
                         return Some(Cause::Setup);
                     }
                 };
@@ -145,8 +188,37 @@ impl Sandbox {
                 self.phase = Phase::Running { since, look: now + pause, memory_event };
                 None
             }
-            Phase::Leaving | Phase::Gone { .. } => None,
+            Phase::Ready | Phase::Leaving | Phase::Gone { .. } => None,
         }
+    }
+
+    /// Whether it waits for whatever job comes.
+    pub(super) const fn is_in_stock(&self) -> bool {
+        self.work.is_some() && self.can_take_a_job()
+    }
+
+    /// Whether nobody asked for it yet, and nothing went wrong.
+    pub(super) const fn can_take_a_job(&self) -> bool {
+        self.job.is_none() && self.cause.is_none() && matches!(self.phase, Phase::Preparing | Phase::Ready)
+    }
+
+    /// When the time for its set-up began.
+    fn requested(&self) -> Instant {
+        self.job.as_ref().map_or(self.begun, |job| job.requested)
+    }
+
+    fn wall(&self) -> Duration {
+        Duration::from_micros(self.job.as_ref().map_or(0, |job| job.limits.wall_us))
+    }
+
+    fn cpu_limit(&self) -> u64 {
+        self.job.as_ref().map_or(0, |job| job.limits.cpu_time_us)
+    }
+
+    /// Processor time of the program and all below it.
+    fn cpu_time_us(&self) -> io::Result<u64> {
+        let before = self.base.cpu_user_us.unwrap_or(0).saturating_add(self.base.cpu_system_us.unwrap_or(0));
+        Ok(self.group.cpu_time_us()?.saturating_sub(before))
     }
 
     /// The kernel told that memory ran out: the counter of kills will follow.
@@ -163,8 +235,9 @@ impl Sandbox {
 
     /// With all its processors busy the tree cannot use up what is left any sooner.
     fn earliest_cpu_end(&self, used_us: u64) -> Duration {
-        let left = self.limits.cpu_time_us.saturating_sub(used_us);
-        let at_full_speed = left.saturating_mul(1000) / u64::from(self.limits.milli_cpus.max(1));
+        let left = self.cpu_limit().saturating_sub(used_us);
+        let milli_cpus = self.job.as_ref().map_or(1, |job| job.limits.milli_cpus);
+        let at_full_speed = left.saturating_mul(1000) / u64::from(milli_cpus.max(1));
         Duration::from_micros(at_full_speed).max(RETRY)
     }
 }

@@ -14,6 +14,7 @@ use nix::sys::statfs::fstatfs;
 use super::disposal::Disposal;
 use super::identity::{Block, Lease};
 use super::image::make_folder;
+use super::sandbox::Number;
 use crate::base::id::TreeId;
 use crate::sys::mount::{self, Attributes, Depth};
 use crate::sys::process::SingleThreaded;
@@ -26,19 +27,20 @@ const WRITABLE: Attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES);
 pub(super) struct Tree {
     place: PathBuf,
     mount: OwnedFd,
+    size: Size,
     /// Whose files it holds: all phases of a job have the same ids.
     lease: Rc<Lease>,
 }
 
 impl Tree {
     /// A new tmpfs below `stage`, in the spawner's own mount namespace: only what is attached can be copied.
-    pub(super) fn create(stage: &Path, tree: TreeId, size: Size, lease: Rc<Lease>) -> io::Result<Self> {
-        let place = stage.join(format!("tree-{}", tree.0));
+    pub(super) fn create(stage: &Path, number: Number, size: Size, lease: Rc<Lease>) -> io::Result<Self> {
+        let place = stage.join(format!("tree-{number}"));
         make_folder(&place)?;
         let mounted = temporary(size, lease.block(), "0755")
             .and_then(|mounted| mount::attach(mounted.as_fd(), File::open(&place)?.as_fd(), c"").map(|()| mounted));
         match mounted {
-            Ok(mount) => Ok(Self { place, mount, lease }),
+            Ok(mount) => Ok(Self { place, mount, size, lease }),
             Err(error) => {
                 std::fs::remove_dir(&place)?;
                 Err(error)
@@ -49,6 +51,11 @@ impl Tree {
     /// A detached copy.
     pub(super) fn copy(&self) -> io::Result<OwnedFd> {
         mount::copy(self.mount.as_fd(), c"", Depth::One)
+    }
+
+    /// Lets it grow to another size than it was made with. It is empty.
+    pub(super) fn resize(&mut self, size: Size) -> io::Result<()> {
+        resize(&self.mount, &mut self.size, size)
     }
 
     /// Whose files it holds.
@@ -63,14 +70,23 @@ impl Tree {
 
     /// Takes it away. Its pages go with the last sandbox that still has a copy.
     pub(super) fn remove(self, disposal: &Disposal, single: &SingleThreaded) -> io::Result<()> {
-        let Self { place, mount, lease: _lease } = self;
+        let Self { place, mount, size: _size, lease: _lease } = self;
         disposal.take(single, mount, || Ok(umount2(&place, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?))?;
         std::fs::remove_dir(&place)
     }
 }
 
+/// A tree that the server has a name for.
+#[derive(Debug)]
+pub(super) struct NamedTree {
+    pub(super) id: TreeId,
+    pub(super) tree: Tree,
+    /// The sandbox that was made with it and has no job yet.
+    pub(super) prepared: Option<Number>,
+}
+
 /// How large a tree may grow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size {
     /// Bytes of content.
     pub(super) bytes: u64,
@@ -105,6 +121,16 @@ pub(super) fn temporary(size: Size, block: Block, mode: &str) -> io::Result<Owne
         (c"gid", &*owner),
     ];
     mount::create(c"tmpfs", &options, WRITABLE)
+}
+
+/// Gives an empty tmpfs another size than `now`, unless it has it.
+pub(super) fn resize(mount: &OwnedFd, now: &mut Size, size: Size) -> io::Result<()> {
+    if *now != size {
+        let options = [(c"size", &*size.bytes.to_string()), (c"nr_inodes", &*size.inodes.to_string())];
+        mount::reconfigure(mount.as_fd(), &options)?;
+        *now = size;
+    }
+    Ok(())
 }
 
 /// A detached tmpfs with the directories `tmp` and `shm`, which everybody inside may write to.

@@ -45,6 +45,21 @@ pub fn create(kind: &CStr, options: &[(&CStr, &str)], attributes: Attributes) ->
     owned(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attributes.0) })
 }
 
+/// Changes options of the file system behind a mount (`fspick(2)`).
+///
+/// # Errors
+/// What the kernel says.
+pub fn reconfigure(mount: BorrowedFd<'_>, options: &[(&CStr, &str)]) -> io::Result<()> {
+    let flags = libc::FSPICK_CLOEXEC | libc::FSPICK_EMPTY_PATH;
+    // SAFETY: the path is an empty string.
+    let context = owned(unsafe { libc::syscall(libc::SYS_fspick, mount.as_raw_fd(), c"".as_ptr(), flags) })?;
+    for (key, value) in options {
+        let value = CString::new(*value)?;
+        configure(&context, libc::FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr())?;
+    }
+    configure(&context, libc::FSCONFIG_CMD_RECONFIGURE, ptr::null(), ptr::null())
+}
+
 fn configure(
     context: &OwnedFd,
     command: libc::c_uint,

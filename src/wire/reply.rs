@@ -53,7 +53,7 @@ pub enum Reply {
         /// errno(3); 0 where there is none.
         errno: u32,
     },
-    /// A program ended and was reaped.
+    /// A program ended and was reaped, with all that it had started.
     Exited {
         /// Where.
         sandbox: SandboxId,
@@ -61,6 +61,10 @@ pub enum Reply {
         process: ProcessId,
         /// wait(2)
         status: u32,
+        /// What ended it.
+        cause: Cause,
+        /// What its sandbox used, in which init alone is left.
+        counters: Counters,
     },
     /// Nothing of a sandbox is left but what the counters say.
     Ended {
@@ -142,6 +146,23 @@ impl Counters {
         ]
     }
 
+    /// What was counted after `before`. A peak and what is free are not counted up.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let less = |now: Option<u64>, before: Option<u64>| Some(now?.saturating_sub(before.unwrap_or(0)));
+        Self {
+            cpu_user_us: less(self.cpu_user_us, before.cpu_user_us),
+            cpu_system_us: less(self.cpu_system_us, before.cpu_system_us),
+            io_read: less(self.io_read, before.io_read),
+            io_write: less(self.io_write, before.io_write),
+            oom_kills: less(self.oom_kills, before.oom_kills),
+            memory_denied: less(self.memory_denied, before.memory_denied),
+            swap_denied: less(self.swap_denied, before.swap_denied),
+            processes_denied: less(self.processes_denied, before.processes_denied),
+            ..*self
+        }
+    }
+
     fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             wall_us: reader.maybe_u64()?,
@@ -189,17 +210,15 @@ impl Reply {
                 writer.text(step);
                 writer.u32(*errno);
             }
-            Self::Exited { sandbox, process, status } => {
+            Self::Exited { sandbox, process, status, cause, counters } => {
                 writer.u64(sandbox.0);
                 writer.u32(process.0);
                 writer.u32(*status);
+                put_use(&mut writer, *cause, counters);
             }
             Self::Ended { sandbox, cause, counters } => {
                 writer.u64(sandbox.0);
-                writer.u8(number_of(*cause));
-                for counter in counters.to_array() {
-                    writer.maybe_u64(counter);
-                }
+                put_use(&mut writer, *cause, counters);
             }
         }
         writer.finish()
@@ -249,6 +268,8 @@ impl Reply {
                 sandbox: SandboxId(reader.u64()?),
                 process: ProcessId(reader.u32()?),
                 status: reader.u32()?,
+                cause: take_cause(reader)?,
+                counters: Counters::take(reader)?,
             },
             108 => Self::Ended {
                 sandbox: SandboxId(reader.u64()?),
@@ -268,6 +289,13 @@ fn put_refusal(writer: &mut Writer, refusal: &Refusal) {
 
 fn take_refusal(reader: &mut Reader<'_>) -> Result<Refusal, Malformed> {
     Ok(Refusal { what: reader.text()?.to_owned(), asked: reader.u64()?, ceiling: reader.u64()? })
+}
+
+fn put_use(writer: &mut Writer, cause: Cause, counters: &Counters) {
+    writer.u8(number_of(cause));
+    for counter in counters.to_array() {
+        writer.maybe_u64(counter);
+    }
 }
 
 const fn number_of(cause: Cause) -> u8 {
@@ -304,11 +332,25 @@ mod test {
             Reply::Refused { sandbox: SandboxId(1), refusal },
             Reply::Started { sandbox: SandboxId(1), process: ProcessId::MAIN, setup_us: 3 },
             Reply::Failed { sandbox: SandboxId(1), step: String::from("mount /proc"), errno: 1 },
-            Reply::Exited { sandbox: SandboxId(1), process: ProcessId::MAIN, status: 256 },
+            Reply::Exited {
+                sandbox: SandboxId(1),
+                process: ProcessId::MAIN,
+                status: 256,
+                cause: Cause::Program,
+                counters,
+            },
             Reply::Ended { sandbox: SandboxId(1), cause: Cause::Memory, counters },
         ] {
             assert_eq!(Reply::decode(&reply.encode()), Ok(reply));
         }
+    }
+
+    #[test]
+    fn what_was_counted_before_is_not_counted() {
+        let before = Counters { cpu_user_us: Some(5), memory_peak: Some(7), oom_kills: Some(1), ..Counters::default() };
+        let now = Counters { cpu_user_us: Some(9), memory_peak: Some(8), oom_kills: Some(1), ..Counters::default() };
+        let since = Counters { cpu_user_us: Some(4), memory_peak: Some(8), oom_kills: Some(0), ..Counters::default() };
+        assert_eq!(now.since(&before), since);
     }
 
     #[test]

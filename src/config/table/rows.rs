@@ -6,6 +6,9 @@ use crate::lang::folder;
 /// Where the time in which a request must have arrived ends being one.
 const LONGEST_REQUEST_SECONDS: u32 = 3600;
 
+/// Of sandboxes that nobody uses yet. Each takes some memory and a block of user ids.
+const MOST_READY: u32 = 256;
+
 /// A body is read into memory whole.
 const LARGEST_REQUEST: u64 = 1 << 30;
 
@@ -128,6 +131,12 @@ pub(super) const AFTER_JOBS: &[Key] = &[
         Kind::Text,
         "kiln",
         "The server runs as this user once it needs no privilege; where there is none of this name, as sandbox.uid.",
+    ),
+    row(
+        "sandbox.ready",
+        count("sandboxes", 0, MOST_READY),
+        "8",
+        "Sandboxes that are prepared before a job asks; each is used once. 0: each is made on request, which takes longer.",
     ),
     row("sandbox.uid", count("", 1, u32::MAX - 2), "60999", "The server's user and group number without that user."),
 ];

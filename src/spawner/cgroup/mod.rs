@@ -11,7 +11,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use crate::base::id::{InstanceId, SandboxId};
+use super::sandbox::Number;
+use crate::base::id::InstanceId;
 use crate::plan::limits::Limits;
 use crate::wire::reply::Counters;
 
@@ -51,10 +52,19 @@ impl Layout {
     }
 
     /// A new empty group with these limits in force.
-    pub(super) fn create(&self, sandbox: SandboxId, limits: &Limits) -> io::Result<Group> {
+    pub(super) fn create(&self, number: Number, limits: &Limits) -> io::Result<Group> {
         match self {
-            Self::V1(base) => base.create(sandbox, limits).map(Group::V1),
-            Self::V2(base) => base.create(sandbox, limits).map(Group::V2),
+            Self::V1(base) => base.create(number, limits).map(Group::V1),
+            Self::V2(base) => base.create(number, limits).map(Group::V2),
+        }
+    }
+
+    /// Puts other limits in force than those that the group has.
+    pub(super) fn limit(&self, group: &mut Group, limits: &Limits) -> io::Result<()> {
+        match (self, group) {
+            (Self::V1(base), Group::V1(group)) => base.limit(group, limits),
+            (Self::V2(_), Group::V2(group)) => group.limit(limits),
+            _ => Err(io::Error::other("a group of another layout")),
         }
     }
 
@@ -122,6 +132,14 @@ impl Group {
         match self {
             Self::V1(group) => group.counters(),
             Self::V2(group) => group.counters(),
+        }
+    }
+
+    /// Forgets the highest memory so far, where the kernel can do that.
+    pub(super) fn forget_peak(&self) -> io::Result<()> {
+        match self {
+            Self::V1(group) => group.forget_peak(),
+            Self::V2(_) => Ok(()),
         }
     }
 

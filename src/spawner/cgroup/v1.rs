@@ -13,8 +13,9 @@ use cgroups_rs::fs::{Controllers, MaxValue};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{CPU_PERIOD_US, OWN_PROCESSES, file, instance_name};
-use crate::base::id::{InstanceId, SandboxId};
+use crate::base::id::InstanceId;
 use crate::plan::limits::Limits;
+use crate::spawner::sandbox::Number;
 use crate::wire::reply::Counters;
 
 const MEMORY: &str = "memory";
@@ -104,9 +105,10 @@ impl Base {
         self.places.iter().find(|place| place.controller == controller).ok_or_else(|| missing(controller))
     }
 
-    pub(super) fn create(&self, sandbox: SandboxId, limits: &Limits) -> io::Result<Group> {
-        let mut group = Group { folders: Vec::new(), join: Vec::new(), event: EventFd::from_flags(event_flags())? };
-        match self.fill(&mut group, sandbox, limits) {
+    pub(super) fn create(&self, number: Number, limits: &Limits) -> io::Result<Group> {
+        let event = EventFd::from_flags(event_flags())?;
+        let mut group = Group { number, folders: Vec::new(), join: Vec::new(), event, limits: None };
+        match self.fill(&mut group, limits) {
             Ok(()) => Ok(group),
             Err(error) => {
                 group.remove()?;
@@ -115,51 +117,67 @@ impl Base {
         }
     }
 
-    fn fill(&self, group: &mut Group, sandbox: SandboxId, limits: &Limits) -> io::Result<()> {
+    fn fill(&self, group: &mut Group, limits: &Limits) -> io::Result<()> {
         for place in &self.places {
-            let folder = place.folder().join(sandbox.0.to_string());
+            let folder = place.folder().join(group.number.to_string());
             if !group.folders.iter().any(|(_, known)| *known == folder) {
                 fs::create_dir(&folder)
                     .map_err(|error| file::about(&folder, "", format_args!("cannot be made: {error}")))?;
             }
             group.folders.push((place.controller, folder));
         }
-        self.limit(group, sandbox, limits)?;
+        self.limit(group, limits)?;
         group.watch_memory()?;
         group.open_join_files()
     }
 
-    fn limit(&self, group: &Group, sandbox: SandboxId, limits: &Limits) -> io::Result<()> {
-        let memory = i64::try_from(limits.memory).map_err(io::Error::other)?;
-        let cgroup = self.cgroup(MEMORY, sandbox)?;
-        let controller: &MemController = cgroup.controller_of().ok_or_else(|| missing(MEMORY))?;
-        controller.set_limit(memory).map_err(io::Error::other)?;
-        controller.set_memswap_limit(memory).map_err(io::Error::other)?;
-        let folder = group.folder(MEMORY)?;
-        let pages = limits.memory - limits.memory % page_size()?;
-        file::expect(folder, "memory.limit_in_bytes", pages)?;
-        file::expect(folder, "memory.memsw.limit_in_bytes", pages)?;
-        limit_socket_buffers(folder, limits.memory)?;
-
-        let processes = u64::from(limits.processes) + OWN_PROCESSES;
-        let cgroup = self.cgroup(PIDS, sandbox)?;
-        let controller: &PidController = cgroup.controller_of().ok_or_else(|| missing(PIDS))?;
-        controller
-            .set_pid_max(MaxValue::Value(i64::try_from(processes).map_err(io::Error::other)?))
-            .map_err(io::Error::other)?;
-        file::expect(group.folder(PIDS)?, "pids.max", processes)?;
-
-        let quota = u64::from(limits.milli_cpus) * CPU_PERIOD_US / 1000;
-        let cgroup = self.cgroup(CPU, sandbox)?;
-        let controller: &CpuController = cgroup.controller_of().ok_or_else(|| missing(CPU))?;
-        controller
-            .set_cfs_quota_and_period(Some(i64::try_from(quota).map_err(io::Error::other)?), Some(CPU_PERIOD_US))
-            .map_err(io::Error::other)?;
-        file::expect(group.folder(CPU)?, "cpu.cfs_quota_us", quota)
+    /// Each limit that is another than the one in force.
+    pub(super) fn limit(&self, group: &mut Group, limits: &Limits) -> io::Result<()> {
+        // Half-changed limits are not taken for those in force.
+        let before = group.limits.take();
+        let differs = |value: fn(&Limits) -> u64| before.is_none_or(|before| value(&before) != value(limits));
+        if differs(|limits| limits.memory) {
+            self.limit_memory(group, limits.memory, before.is_some_and(|before| before.memory < limits.memory))?;
+        }
+        if differs(|limits| limits.processes.into()) {
+            let processes = u64::from(limits.processes) + OWN_PROCESSES;
+            let cgroup = self.cgroup(PIDS, group)?;
+            let controller: &PidController = cgroup.controller_of().ok_or_else(|| missing(PIDS))?;
+            let most = MaxValue::Value(i64::try_from(processes).map_err(io::Error::other)?);
+            controller.set_pid_max(most).map_err(io::Error::other)?;
+            file::expect(group.folder(PIDS)?, "pids.max", processes)?;
+        }
+        if differs(|limits| limits.milli_cpus.into()) {
+            let quota = u64::from(limits.milli_cpus) * CPU_PERIOD_US / 1000;
+            let cgroup = self.cgroup(CPU, group)?;
+            let controller: &CpuController = cgroup.controller_of().ok_or_else(|| missing(CPU))?;
+            let signed = i64::try_from(quota).map_err(io::Error::other)?;
+            controller.set_cfs_quota_and_period(Some(signed), Some(CPU_PERIOD_US)).map_err(io::Error::other)?;
+            file::expect(group.folder(CPU)?, "cpu.cfs_quota_us", quota)?;
+        }
+        group.limits = Some(*limits);
+        Ok(())
     }
 
-    fn cgroup(&self, controller: &'static str, sandbox: SandboxId) -> io::Result<Cgroup> {
-        let path = self.place(controller)?.own.join(sandbox.0.to_string());
+    /// Memory alone is never above memory and swap together, also not between the two writes.
+    fn limit_memory(&self, group: &Group, memory: u64, is_raised: bool) -> io::Result<()> {
+        let signed = i64::try_from(memory).map_err(io::Error::other)?;
+        let cgroup = self.cgroup(MEMORY, group)?;
+        let controller: &MemController = cgroup.controller_of().ok_or_else(|| missing(MEMORY))?;
+        if is_raised {
+            controller.set_memswap_limit(signed).map_err(io::Error::other)?;
+        }
+        controller.set_limit(signed).map_err(io::Error::other)?;
+        controller.set_memswap_limit(signed).map_err(io::Error::other)?;
+        let folder = group.folder(MEMORY)?;
+        let pages = memory - memory % page_size()?;
+        file::expect(folder, "memory.limit_in_bytes", pages)?;
+        file::expect(folder, "memory.memsw.limit_in_bytes", pages)?;
+        limit_socket_buffers(folder, memory)
+    }
+
+    fn cgroup(&self, controller: &'static str, group: &Group) -> io::Result<Cgroup> {
+        let path = self.place(controller)?.own.join(group.number.to_string());
         let hierarchies = Box::new(self.hierarchies.clone());
         Ok(Cgroup::load_with_specified_controllers(hierarchies, path, vec![controller.to_owned()]))
     }
@@ -178,9 +196,12 @@ impl std::fmt::Display for Base {
 /// The group of one sandbox.
 #[derive(Debug)]
 pub(in crate::spawner) struct Group {
+    number: Number,
     folders: Vec<(&'static str, PathBuf)>,
     join: Vec<File>,
     event: EventFd,
+    /// Those in force.
+    limits: Option<Limits>,
 }
 
 impl Group {
@@ -238,6 +259,10 @@ impl Group {
             processes_denied: keyed(PIDS, "pids.events", "max"),
             ..Counters::default()
         }
+    }
+
+    pub(super) fn forget_peak(&self) -> io::Result<()> {
+        file::write(self.folder(MEMORY)?, "memory.memsw.max_usage_in_bytes", "0")
     }
 
     /// Sum over all devices of lines `major:minor Read bytes`.

@@ -19,8 +19,9 @@ use cgroups_rs::fs::pid::PidController;
 use nix::unistd::{getpid, getppid};
 
 use super::{CPU_PERIOD_US, OWN_PROCESSES, file, instance_name};
-use crate::base::id::{InstanceId, SandboxId};
+use crate::base::id::InstanceId;
 use crate::plan::limits::Limits;
+use crate::spawner::sandbox::Number;
 use crate::sys::attribute;
 use crate::wire::reply::Counters;
 
@@ -65,13 +66,18 @@ impl Base {
         Ok(Self { own })
     }
 
-    pub(super) fn create(&self, sandbox: SandboxId, limits: &Limits) -> io::Result<Group> {
-        let path = self.own.join(sandbox.0.to_string());
+    pub(super) fn create(&self, number: Number, limits: &Limits) -> io::Result<Group> {
+        let path = self.own.join(number.to_string());
         let folder = Path::new(MOUNT).join(&path);
         fs::create_dir(&folder).map_err(|error| file::about(&folder, "", format_args!("cannot be made: {error}")))?;
-        let group = Group { handle: File::open(&folder)?, folder };
-        limit(&path, &group.folder, limits).inspect_err(|_fault| drop(group.remove()))?;
-        Ok(group)
+        let mut group = Group { handle: File::open(&folder)?, path, folder, limits: None };
+        match group.limit(limits) {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                group.remove()?;
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {
@@ -135,27 +141,29 @@ fn enable(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn limit(path: &Path, folder: &Path, limits: &Limits) -> io::Result<()> {
-    let controllers = CONTROLLERS.iter().map(|&name| name.to_owned()).collect();
-    let cgroup = Cgroup::load_with_specified_controllers(Box::new(V2::new()), path, controllers);
+fn limit_memory(cgroup: &Cgroup, folder: &Path, limit: u64) -> io::Result<()> {
     let memory: &MemController = cgroup.controller_of().ok_or_else(|| missing("memory"))?;
-    memory.set_limit(i64::try_from(limits.memory).map_err(io::Error::other)?).map_err(io::Error::other)?;
+    memory.set_limit(i64::try_from(limit).map_err(io::Error::other)?).map_err(io::Error::other)?;
     if folder.join("memory.swap.max").exists() {
         memory.set_memswap_limit(0).map_err(io::Error::other)?;
         file::expect(folder, "memory.swap.max", 0)?;
     } else {
         without_swap()?;
     }
-    file::expect(folder, "memory.max", limits.memory - limits.memory % 4096)?;
+    file::expect(folder, "memory.max", limit - limit % 4096)?;
     file::write(folder, "memory.oom.group", "1")?;
-    file::expect(folder, "memory.oom.group", 1)?;
+    file::expect(folder, "memory.oom.group", 1)
+}
 
-    let processes = u64::from(limits.processes) + OWN_PROCESSES;
+fn limit_processes(cgroup: &Cgroup, folder: &Path, limit: u32) -> io::Result<()> {
+    let processes = u64::from(limit) + OWN_PROCESSES;
     let pids: &PidController = cgroup.controller_of().ok_or_else(|| missing("pids"))?;
     pids.set_pid_max(MaxValue::Value(i64::try_from(processes).map_err(io::Error::other)?)).map_err(io::Error::other)?;
-    file::expect(folder, "pids.max", processes)?;
+    file::expect(folder, "pids.max", processes)
+}
 
-    let quota = u64::from(limits.milli_cpus) * CPU_PERIOD_US / 1000;
+fn limit_processors(cgroup: &Cgroup, folder: &Path, milli_cpus: u32) -> io::Result<()> {
+    let quota = u64::from(milli_cpus) * CPU_PERIOD_US / 1000;
     let cpu: &CpuController = cgroup.controller_of().ok_or_else(|| missing("cpu"))?;
     cpu.set_cfs_quota_and_period(Some(i64::try_from(quota).map_err(io::Error::other)?), Some(CPU_PERIOD_US))
         .map_err(io::Error::other)?;
@@ -184,11 +192,35 @@ fn missing(controller: &str) -> io::Error {
 /// The group of one sandbox.
 #[derive(Debug)]
 pub(in crate::spawner) struct Group {
+    /// Below the mount point.
+    path: PathBuf,
     folder: PathBuf,
     handle: File,
+    /// Those in force.
+    limits: Option<Limits>,
 }
 
 impl Group {
+    /// Each limit that is another than the one in force.
+    pub(super) fn limit(&mut self, limits: &Limits) -> io::Result<()> {
+        // Half-changed limits are not taken for those in force.
+        let before = self.limits.take();
+        let differs = |value: fn(&Limits) -> u64| before.is_none_or(|before| value(&before) != value(limits));
+        let controllers = CONTROLLERS.iter().map(|&name| name.to_owned()).collect();
+        let cgroup = Cgroup::load_with_specified_controllers(Box::new(V2::new()), &self.path, controllers);
+        if differs(|limits| limits.memory) {
+            limit_memory(&cgroup, &self.folder, limits.memory)?;
+        }
+        if differs(|limits| limits.processes.into()) {
+            limit_processes(&cgroup, &self.folder, limits.processes)?;
+        }
+        if differs(|limits| limits.milli_cpus.into()) {
+            limit_processors(&cgroup, &self.folder, limits.milli_cpus)?;
+        }
+        self.limits = Some(*limits);
+        Ok(())
+    }
+
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }

@@ -19,9 +19,10 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 use super::Host;
 use super::connection::{Connection, Lost};
-use super::sandbox::{Phase, Sandbox};
-use super::tree::Tree;
-use crate::base::id::{SandboxId, TreeId};
+use super::create;
+use super::sandbox::{Number, Phase, Sandbox};
+use super::stock::Stock;
+use super::tree::NamedTree;
 use crate::base::time::{Instant, instant};
 use crate::wire::reply::Cause;
 
@@ -33,9 +34,6 @@ const PROCESS: u64 = 3;
 const MEMORY: u64 = 4;
 const SIGNAL: u64 = 5;
 const KINDS: u64 = 8;
-
-/// The highest number of a sandbox that leaves room for the kind of an event.
-const LAST_NUMBER: u64 = u64::MAX / KINDS - 1;
 
 /// Events that are taken at once.
 const EVENTS: usize = 64;
@@ -59,11 +57,13 @@ pub(super) struct Server {
     signals: SignalFd,
     connection: Connection,
     sandboxes: Vec<Sandbox>,
-    trees: Vec<(TreeId, Tree)>,
+    trees: Vec<NamedTree>,
+    stock: Stock,
 }
 
 impl Server {
-    pub(super) fn new(host: Host, socket: OwnedFd) -> io::Result<Self> {
+    /// At most `ready` sandboxes stand before anybody asks for them.
+    pub(super) fn new(host: Host, socket: OwnedFd, ready: usize) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         let signals = terminate_by_descriptor()?;
@@ -71,7 +71,8 @@ impl Server {
         epoll.add(connection.socket(), EpollEvent::new(EpollFlags::EPOLLIN, SOCKET))?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL))?;
-        Ok(Self { host, epoll, timer, signals, connection, sandboxes: Vec::new(), trees: Vec::new() })
+        let (sandboxes, trees, stock) = (Vec::new(), Vec::new(), Stock::new(ready));
+        Ok(Self { host, epoll, timer, signals, connection, sandboxes, trees, stock })
     }
 
     /// Serves until the connection ends, then ends every sandbox and removes what this instance has.
@@ -87,24 +88,29 @@ impl Server {
         if clean { Ok(()) } else { Err(io::Error::other(lost.to_string())) }
     }
 
-    /// Waits for something and deals with all that has come.
+    /// Waits for something and deals with all that has come. While there is nothing else to do, sandboxes are prepared.
     fn turn(&mut self) -> Result<(), Lost> {
         self.set_timer()?;
+        let wants = self.stock.wants(self.standing(), instant());
+        let timeout = if wants { EpollTimeout::ZERO } else { EpollTimeout::NONE };
         let mut events = [EpollEvent::empty(); EVENTS];
-        let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+        let count = match self.epoll.wait(&mut events, timeout) {
             Err(Errno::EINTR) => 0,
             other => other.map_err(io::Error::from)?,
         };
         let now = instant();
+        if count == 0 && wants {
+            self.prepare_one(now);
+        }
         let mut socket_event = false;
         for event in events.iter().take(count) {
             let (number, kind) = (event.data() / KINDS, event.data() % KINDS);
             match kind {
                 SOCKET => socket_event = true,
                 TIMER => self.read_timer()?,
-                CHANNEL => drop(self.on_channel(SandboxId(number), now)?),
-                PROCESS => self.on_process(SandboxId(number), now)?,
-                MEMORY => self.on_memory(SandboxId(number), now),
+                CHANNEL => drop(self.on_channel(Number(number), now)?),
+                PROCESS => self.on_process(Number(number), now)?,
+                MEMORY => self.on_memory(Number(number), now),
                 SIGNAL => self.on_signal()?,
                 _ => {}
             }
@@ -137,7 +143,8 @@ impl Server {
 
     fn set_timer(&self) -> io::Result<()> {
         let helpers = self.host.disposal.is_busy().then(|| instant() + HELPERS_PAUSE);
-        match self.sandboxes.iter().filter_map(Sandbox::deadline).chain(helpers).min() {
+        let stock = self.stock.deadline(self.standing(), instant());
+        match self.sandboxes.iter().filter_map(Sandbox::deadline).chain(helpers).chain(stock).min() {
             None => self.timer.unset()?,
             Some(deadline) => {
                 // A time of zero would switch the timer off (timerfd_settime(2)).
@@ -146,6 +153,21 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// How many sandboxes wait for a job.
+    fn standing(&self) -> usize {
+        self.sandboxes.iter().filter(|sandbox| sandbox.is_in_stock()).count()
+    }
+
+    /// Makes one for the next job.
+    fn prepare_one(&mut self, now: Instant) {
+        let (number, wish) = (self.stock.number(), self.stock.wish());
+        let made = create::with_work(&self.host, number, wish.work, &wish.limits, now);
+        if let Err(error) = made.and_then(|sandbox| self.take_in(sandbox)) {
+            tracing::error!(?error, "no sandbox could be prepared; one is made when a job asks");
+            self.stock.pause(now);
+        }
     }
 
     fn read_timer(&self) -> io::Result<()> {
@@ -164,14 +186,15 @@ impl Server {
         let deadline = instant() + FAREWELL;
         for sandbox in &self.sandboxes {
             if !matches!(sandbox.phase, Phase::Gone { .. }) && !has_ended_by(sandbox, deadline)? {
-                tracing::error!(sandbox = sandbox.id.0, "a process does not end: the next start tries again");
+                tracing::error!(sandbox = sandbox.number.0, "a process does not end: the next start tries again");
                 continue;
             }
             while sandbox.group.remove().is_err() && instant() < deadline {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
-        for (_, tree) in self.trees.drain(..) {
+        let in_stock = self.sandboxes.iter_mut().filter_map(|sandbox| sandbox.work.take());
+        for tree in in_stock.chain(self.trees.drain(..).map(|named| named.tree)) {
             self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
         }
         self.host.layout.remove()

@@ -3,14 +3,16 @@
 //! Not here: what a plan may hold (`plan::ceiling`), how a sandbox is made (`spawner::create`).
 use std::os::fd::OwnedFd;
 
-use super::{LAST_NUMBER, Server};
+use super::Server;
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::time::Instant;
 use crate::plan::ceiling::{self, Refusal};
+use crate::plan::mount::{Mount, MountAccess};
 use crate::spawner::connection::Lost;
-use crate::spawner::create::{self, CreateError};
+use crate::spawner::create::{self, CreateError, WORK};
 use crate::spawner::identity::BLOCKS;
-use crate::spawner::tree::{Size, Tree};
+use crate::spawner::sandbox::{Number, Sandbox};
+use crate::spawner::tree::{NamedTree, Size, Tree};
 use crate::wire::reply::{Cause, Counters, Reply};
 use crate::wire::request::{Request, Start};
 
@@ -22,14 +24,14 @@ impl Server {
                 let cgroups = self.host.layout.name().to_owned();
                 return self.connection.send(&Reply::Welcome { cgroups });
             }
-            Request::MakeTree { tree, bytes, inodes } => return self.make_tree(tree, Size { bytes, inodes }),
+            Request::MakeTree { tree, bytes, inodes } => return self.make_tree(tree, Size { bytes, inodes }, now),
             Request::DropTree { tree } => {
                 self.drop_tree(tree);
                 return Ok(());
             }
             Request::Start(start) => return self.start(&start, descriptors, now),
             Request::End { sandbox } => {
-                self.end(sandbox, Cause::Requested);
+                self.end_job(sandbox, Cause::Requested);
                 return Ok(());
             }
             Request::List => (SandboxId(0), "List"),
@@ -44,11 +46,15 @@ impl Server {
         self.connection.send(&Reply::Refused { sandbox, refusal: Refusal::not_built(name) })
     }
 
-    fn make_tree(&mut self, id: TreeId, size: Size) -> Result<(), Lost> {
-        let reply = match self.try_make_tree(id, size) {
-            Ok(tree) => {
+    fn make_tree(&mut self, id: TreeId, size: Size, now: Instant) -> Result<(), Lost> {
+        let made = self.check_tree(id, size).and_then(|()| match self.tree_of_a_ready_one(size, now) {
+            Some((tree, number)) => Ok((tree, Some(number))),
+            None => self.tree_alone(size).map(|tree| (tree, None)),
+        });
+        let reply = match made {
+            Ok((tree, prepared)) => {
                 let first_id = tree.lease().block().outside(0);
-                self.trees.push((id, tree));
+                self.trees.push(NamedTree { id, tree, prepared });
                 Reply::TreeMade { tree: id, first_id }
             }
             Err(refusal) => Reply::TreeRefused { tree: id, refusal },
@@ -56,9 +62,9 @@ impl Server {
         self.connection.send(&reply)
     }
 
-    fn try_make_tree(&self, id: TreeId, size: Size) -> Result<Tree, Refusal> {
+    fn check_tree(&self, id: TreeId, size: Size) -> Result<(), Refusal> {
         let refuse = |what: &str, asked, ceiling| Refusal { what: what.to_owned(), asked, ceiling };
-        if self.trees.iter().any(|(known, _)| *known == id) {
+        if self.trees.iter().any(|known| known.id == id) {
             return Err(refuse("a tree with a name that is in use", id.0, 0));
         }
         if size.bytes == 0 || size.bytes > ceiling::JOB.temporary {
@@ -67,15 +73,44 @@ impl Server {
         if size.inodes == 0 || size.inodes > ceiling::JOB.temporary_inodes {
             return Err(refuse("tree (inodes)", size.inodes, ceiling::JOB.temporary_inodes));
         }
+        Ok(())
+    }
+
+    /// The tree of a sandbox of the stock, or of one that is begun now: it then stands sooner.
+    fn tree_of_a_ready_one(&mut self, size: Size, now: Instant) -> Option<(Tree, Number)> {
+        self.stock.wish_for_work(size);
+        if self.standing() == 0 {
+            self.prepare_one(now);
+        }
+        let found = self.sandboxes.iter_mut().filter(|sandbox| sandbox.is_in_stock());
+        let sandbox = found.min_by_key(|sandbox| sandbox.number)?;
+        let mut tree = sandbox.work.take()?;
+        match tree.resize(size) {
+            Ok(()) => Some((tree, sandbox.number)),
+            Err(error) => {
+                tracing::error!(%error, "/work of a sandbox that was prepared cannot be given another size");
+                let number = sandbox.number;
+                self.end(number, Cause::Setup);
+                self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
+                None
+            }
+        }
+    }
+
+    fn tree_alone(&mut self, size: Size) -> Result<Tree, Refusal> {
+        let refuse = |what: &str, asked, ceiling| Refusal { what: what.to_owned(), asked, ceiling };
         let most = u64::from(BLOCKS);
         let lease = self.host.blocks.take().ok_or_else(|| refuse("jobs alive at once", most + 1, most))?;
-        Tree::create(&self.host.stage, id, size, lease)
+        Tree::create(&self.host.stage, self.stock.number(), size, lease)
             .map_err(|error| refuse(&format!("a tree that cannot be made: {error}"), size.bytes, 0))
     }
 
     fn drop_tree(&mut self, id: TreeId) {
-        if let Some(index) = self.trees.iter().position(|(known, _)| *known == id) {
-            let (_, tree) = self.trees.swap_remove(index);
+        if let Some(index) = self.trees.iter().position(|known| known.id == id) {
+            let NamedTree { tree, prepared, .. } = self.trees.swap_remove(index);
+            if let Some(number) = prepared {
+                self.end(number, Cause::Requested);
+            }
             self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
         }
     }
@@ -85,13 +120,8 @@ impl Server {
         if let Err(refusal) = self.check_place(id) {
             return self.connection.send(&Reply::Refused { sandbox: id, refusal });
         }
-        match create::create(&self.host, &self.trees, start, descriptors, now) {
-            Ok(sandbox) => {
-                let watched = self.watch(&sandbox);
-                // Known in any case: what is not known is not ended.
-                self.sandboxes.push(sandbox);
-                watched.map_err(Lost::Socket)
-            }
+        match self.try_start(start, descriptors, now) {
+            Ok(()) => Ok(()),
             Err(CreateError::Refused(refusal)) => self.connection.send(&Reply::Refused { sandbox: id, refusal }),
             Err(CreateError::Step { name, source }) => {
                 tracing::error!(sandbox = id.0, step = name, error = %source, "a sandbox could not be made");
@@ -106,16 +136,59 @@ impl Server {
         }
     }
 
+    fn try_start(&mut self, start: &Start, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), CreateError> {
+        ceiling::check(&start.plan).map_err(CreateError::Refused)?;
+        self.stock.wish_for(start.plan.limits);
+        let number = match self.prepared_for(&start.plan.mounts) {
+            Some(number) => number,
+            None => {
+                let number = self.stock.number();
+                self.take_in(create::with_trees(&self.host, number, &self.trees, start, now)?)?
+            }
+        };
+        let Some(sandbox) = self.sandboxes.iter_mut().find(|sandbox| sandbox.number == number) else { return Ok(()) };
+        let assigned = create::assign(&self.host, sandbox, start, descriptors, now);
+        if assigned.is_err() {
+            self.end(number, Cause::Setup);
+        }
+        assigned
+    }
+
+    /// The sandbox that was made with the one tree that is asked for.
+    fn prepared_for(&mut self, mounts: &[Mount]) -> Option<Number> {
+        let [mount] = mounts else { return None };
+        if mount.target.as_str() != WORK || mount.access != MountAccess::ReadWrite {
+            return None;
+        }
+        let id = create::tree_of(mount)?;
+        let number = self.trees.iter_mut().find(|known| known.id == id)?.prepared.take()?;
+        let found = self.sandboxes.iter().find(|sandbox| sandbox.number == number)?;
+        found.can_take_a_job().then_some(number)
+    }
+
+    /// From here on it is known, and ended whatever happens.
+    pub(super) fn take_in(&mut self, sandbox: Sandbox) -> Result<Number, CreateError> {
+        let (number, watched) = (sandbox.number, self.watch(&sandbox));
+        self.sandboxes.push(sandbox);
+        match watched {
+            Ok(()) => Ok(number),
+            Err(source) => {
+                self.end(number, Cause::Setup);
+                Err(CreateError::Step { name: "watch the sandbox", source })
+            }
+        }
+    }
+
     /// Whether there may be one more sandbox, of this name.
     fn check_place(&self, id: SandboxId) -> Result<(), Refusal> {
-        let most = usize::try_from(BLOCKS).unwrap_or(usize::MAX);
-        if self.sandboxes.len() >= most {
+        let jobs = || self.sandboxes.iter().filter_map(|sandbox| sandbox.job.as_ref());
+        if jobs().count() >= usize::try_from(BLOCKS).unwrap_or(usize::MAX) {
             let ceiling = u64::from(BLOCKS);
             return Err(Refusal { what: String::from("sandboxes alive at once"), asked: ceiling + 1, ceiling });
         }
-        if id.0 > LAST_NUMBER || self.sandboxes.iter().any(|sandbox| sandbox.id == id) {
-            let what = String::from("a sandbox whose number is in use or too high");
-            return Err(Refusal { what, asked: id.0, ceiling: LAST_NUMBER });
+        if jobs().any(|job| job.id == id) {
+            let what = String::from("a sandbox whose number is in use");
+            return Err(Refusal { what, asked: id.0, ceiling: 0 });
         }
         Ok(())
     }

@@ -12,11 +12,11 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use super::{CHANNEL, KINDS, MEMORY, PROCESS, Server};
 use crate::base::id::{ProcessId, SandboxId};
 use crate::base::time::{Instant, micros};
-use crate::plan::protocol::{EXITED, FAILED, MESSAGE_BYTES, STARTED, step};
-use crate::spawner::child;
+use crate::plan::protocol::{EXITED, FAILED, MESSAGE_BYTES, READY, STARTED, step};
 use crate::spawner::connection::Lost;
-use crate::spawner::sandbox::{Phase, Sandbox};
+use crate::spawner::sandbox::{Number, Phase, Sandbox};
 use crate::spawner::tree::Free;
+use crate::spawner::{child, create};
 use crate::sys::process;
 use crate::sys::socket::{self, Received};
 use crate::wire::reply::{Cause, Reply, START_PROGRAM};
@@ -31,6 +31,8 @@ pub(super) enum Said {
 /// What init, or the child before it, told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heard {
+    /// Init waits for its order.
+    Ready,
     /// The program runs.
     Started,
     /// A step did not work.
@@ -48,9 +50,10 @@ enum Heard {
 /// The table of what may be said when. Each is said once: a second Started would begin the wall time again.
 const fn hear(phase: Phase, words: [u32; 5]) -> Heard {
     match (phase, words) {
+        (Phase::Preparing, [READY, ..]) => Heard::Ready,
         (Phase::Setup, [STARTED, ..]) => Heard::Started,
-        (Phase::Setup, [FAILED, _, step, errno, _]) => Heard::Failed { step, errno },
-        (Phase::Setup, _) => Heard::NonsenseAtFirst,
+        (Phase::Preparing | Phase::Setup, [FAILED, _, step, errno, _]) => Heard::Failed { step, errno },
+        (Phase::Preparing | Phase::Ready | Phase::Setup, _) => Heard::NonsenseAtFirst,
         (Phase::Running { .. }, [EXITED, _, status, low, high]) => Heard::Exited { status, wall_us: [low, high] },
         (Phase::Running { .. }, _) => Heard::NonsenseLater,
         (Phase::Leaving | Phase::Gone { .. }, _) => Heard::TooLate,
@@ -59,7 +62,7 @@ const fn hear(phase: Phase, words: [u32; 5]) -> Heard {
 
 impl Server {
     pub(super) fn watch(&self, sandbox: &Sandbox) -> io::Result<()> {
-        let event = |kind| EpollEvent::new(EpollFlags::EPOLLIN, sandbox.id.0 * KINDS + kind);
+        let event = |kind| EpollEvent::new(EpollFlags::EPOLLIN, sandbox.number.0 * KINDS + kind);
         self.epoll.add(&sandbox.channel, event(CHANNEL))?;
         self.epoll.add(&sandbox.pidfd, event(PROCESS))?;
         if let Some(memory) = sandbox.group.memory_event() {
@@ -68,15 +71,23 @@ impl Server {
         Ok(())
     }
 
-    pub(super) fn end(&mut self, id: SandboxId, cause: Cause) {
-        if let Some(sandbox) = self.sandboxes.iter_mut().find(|sandbox| sandbox.id == id) {
+    pub(super) fn end(&mut self, number: Number, cause: Cause) {
+        if let Some(sandbox) = self.sandboxes.iter_mut().find(|sandbox| sandbox.number == number) {
+            end(sandbox, cause);
+        }
+    }
+
+    /// The same, by what the server calls it.
+    pub(super) fn end_job(&mut self, id: SandboxId, cause: Cause) {
+        let is_it = |sandbox: &&mut Sandbox| sandbox.job.as_ref().is_some_and(|job| job.id == id);
+        if let Some(sandbox) = self.sandboxes.iter_mut().find(is_it) {
             end(sandbox, cause);
         }
     }
 
     /// Init, or the child before it, says something. Tells whether it did.
-    pub(super) fn on_channel(&mut self, id: SandboxId, now: Instant) -> Result<Said, Lost> {
-        let Some(index) = self.sandboxes.iter().position(|sandbox| sandbox.id == id) else { return Ok(Said::Nothing) };
+    pub(super) fn on_channel(&mut self, number: Number, now: Instant) -> Result<Said, Lost> {
+        let Some(index) = self.position(number) else { return Ok(Said::Nothing) };
         let Some(sandbox) = self.sandboxes.get(index) else { return Ok(Said::Nothing) };
         let mut message = [0_u8; MESSAGE_BYTES];
         match socket::receive::<0>(sandbox.channel.as_fd(), &mut message) {
@@ -90,7 +101,7 @@ impl Server {
             Ok(Received::Packet { .. }) => self.on_nonsense(index, now).map(|()| Said::Something),
             // Too long, or with descriptors. Nothing that one sandbox says is a reason to end the others.
             Err(error) => {
-                tracing::warn!(sandbox = id.0, %error, "init does not keep to the protocol");
+                tracing::warn!(sandbox = number.0, %error, "init does not keep to the protocol");
                 forget(&self.epoll, sandbox.channel.as_fd())?;
                 self.on_nonsense(index, now).map(|()| Said::Nothing)
             }
@@ -104,59 +115,107 @@ impl Server {
     }
 
     fn on_message(&mut self, index: usize, heard: Heard, now: Instant) -> Result<(), Lost> {
-        let trees_free = self.trees_free(index);
+        match heard {
+            Heard::Ready => self.on_ready(index),
+            Heard::Started => self.on_started(index, now),
+            Heard::Failed { step, errno } => self.on_failed(index, name_of(step), errno, now),
+            Heard::Exited { status, wall_us } => self.on_exited(index, status, wall_us, now),
+            Heard::NonsenseAtFirst => self.on_failed(index, "understand init", 0, now),
+            Heard::NonsenseLater => {
+                self.leave(index, Cause::Setup, None, now);
+                Ok(())
+            }
+            Heard::TooLate => Ok(()),
+        }
+    }
+
+    /// A job that came before is begun now.
+    fn on_ready(&mut self, index: usize) -> Result<(), Lost> {
         let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
-        let (id, process) = (sandbox.id, ProcessId::MAIN);
-        let mut wall_us = None;
-        let (cause, reply) = match heard {
-            Heard::Started => {
-                sandbox.started(now);
-                let setup_us = micros(now.duration_since(sandbox.requested));
-                return self.connection.send(&Reply::Started { sandbox: id, process, setup_us });
+        let begun = sandbox.ready().and_then(|()| match sandbox.job.as_mut() {
+            None => Ok(()),
+            Some(job) => {
+                sandbox.phase = Phase::Setup;
+                create::send_order(&sandbox.channel, job)
             }
-            Heard::Failed { step, errno } => {
-                (Cause::Setup, Some(Reply::Failed { sandbox: id, step: name_of(step).to_owned(), errno }))
+        });
+        if let Err(error) = begun {
+            tracing::error!(sandbox = sandbox.number.0, %error, "a sandbox that stands cannot be used");
+            end(sandbox, Cause::Setup);
+        }
+        Ok(())
+    }
+
+    fn on_started(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
+        let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
+        sandbox.started(now);
+        let Some(job) = &sandbox.job else { return Ok(()) };
+        let setup_us = micros(now.duration_since(job.requested));
+        self.connection.send(&Reply::Started { sandbox: job.id, process: ProcessId::MAIN, setup_us })
+    }
+
+    fn on_failed(&mut self, index: usize, step: &str, errno: u32, now: Instant) -> Result<(), Lost> {
+        self.leave(index, Cause::Setup, None, now);
+        let Some(sandbox) = self.sandboxes.get(index) else { return Ok(()) };
+        match &sandbox.job {
+            Some(job) => self.connection.send(&Reply::Failed { sandbox: job.id, step: step.to_owned(), errno }),
+            None => {
+                let errno = Errno::from_raw(errno.cast_signed());
+                tracing::error!(sandbox = sandbox.number.0, step, %errno, "a sandbox could not be prepared");
+                self.stock.pause(now);
+                Ok(())
             }
-            Heard::Exited { status, wall_us: told } => {
-                let [low, high] = told.map(u64::from);
-                wall_us = Some(high << 32 | low);
-                (Cause::Program, Some(Reply::Exited { sandbox: id, process, status }))
-            }
-            Heard::NonsenseAtFirst => {
-                let step = String::from("understand init");
-                (Cause::Setup, Some(Reply::Failed { sandbox: id, step, errno: 0 }))
-            }
-            Heard::NonsenseLater => (Cause::Setup, None),
-            Heard::TooLate => return Ok(()),
-        };
+        }
+    }
+
+    fn on_exited(&mut self, index: usize, status: u32, wall_us: [u32; 2], now: Instant) -> Result<(), Lost> {
+        let [low, high] = wall_us.map(u64::from);
+        self.leave(index, Cause::Program, Some(high << 32 | low), now);
+        let Some(sandbox) = self.sandboxes.get(index) else { return Ok(()) };
+        let Some(job) = &sandbox.job else { return Ok(()) };
+        let (cause, counters) = (sandbox.cause.unwrap_or(Cause::Program), sandbox.counters);
+        self.connection.send(&Reply::Exited { sandbox: job.id, process: ProcessId::MAIN, status, cause, counters })
+    }
+
+    /// Reads what was used, and ends init.
+    fn leave(&mut self, index: usize, cause: Cause, wall_us: Option<u64>, now: Instant) {
+        let trees_free = self.trees_free(index);
+        let Some(sandbox) = self.sandboxes.get_mut(index) else { return };
         sandbox.read_counters(now, trees_free);
         sandbox.tell_wall_time(wall_us, now);
         sandbox.end_by(cause);
         sandbox.phase = Phase::Leaving;
         kill(sandbox);
-        reply.map_or(Ok(()), |reply| self.connection.send(&reply))
+    }
+
+    fn position(&self, number: Number) -> Option<usize> {
+        self.sandboxes.iter().position(|sandbox| sandbox.number == number)
     }
 
     /// What is free in the fullest of a sandbox's trees.
     fn trees_free(&self, index: usize) -> Option<Free> {
-        let ids = &self.sandboxes.get(index)?.trees;
-        let mounted = self.trees.iter().filter(|(id, _)| ids.contains(id));
-        mounted.filter_map(|(_, tree)| tree.free().ok()).reduce(Free::least)
+        let ids = &self.sandboxes.get(index)?.job.as_ref()?.trees;
+        let mounted = self.trees.iter().filter(|known| ids.contains(&known.id));
+        mounted.filter_map(|known| known.tree.free().ok()).reduce(Free::least)
     }
 
     /// Init has ended, and with it everything in its pid namespace.
-    pub(super) fn on_process(&mut self, id: SandboxId, now: Instant) -> Result<(), Lost> {
-        let Some(index) = self.sandboxes.iter().position(|sandbox| sandbox.id == id) else { return Ok(()) };
+    pub(super) fn on_process(&mut self, number: Number, now: Instant) -> Result<(), Lost> {
+        let Some(index) = self.position(number) else { return Ok(()) };
         // What init said before it ended comes first.
-        while self.on_channel(id, now)? == Said::Something {}
+        while self.on_channel(number, now)? == Said::Something {}
         let trees_free = self.trees_free(index);
         let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
         waitid(Id::PIDFd(sandbox.pidfd.as_fd()), WaitPidFlag::WEXITED).map_err(|errno| Lost::Socket(errno.into()))?;
         forget(&self.epoll, sandbox.pidfd.as_fd())?;
-        if matches!(sandbox.phase, Phase::Setup | Phase::Running { .. }) {
+        if sandbox.can_take_a_job() {
+            tracing::error!(sandbox = sandbox.number.0, "a sandbox that was prepared ended by itself");
+            self.stock.pause(now);
+        }
+        if matches!(sandbox.phase, Phase::Preparing | Phase::Ready | Phase::Setup | Phase::Running { .. }) {
             sandbox.read_counters(now, trees_free);
             // Nobody ended it and init did not report: the kernel did, for memory that the host lacks, or a step broke.
-            sandbox.end_by(if matches!(sandbox.phase, Phase::Setup) { Cause::Setup } else { Cause::Program });
+            sandbox.end_by(if matches!(sandbox.phase, Phase::Running { .. }) { Cause::Program } else { Cause::Setup });
         }
         self.finish(index, now)
     }
@@ -165,19 +224,22 @@ impl Server {
     fn finish(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
         let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
         if let Err(error) = sandbox.group.remove() {
-            tracing::debug!(sandbox = sandbox.id.0, %error, "the group is still busy");
+            tracing::debug!(sandbox = sandbox.number.0, %error, "the group is still busy");
             sandbox.retry_later(now);
             return Ok(());
         }
         let sandbox = self.sandboxes.swap_remove(index);
-        let cause = sandbox.cause.unwrap_or(Cause::Program);
-        let ended = Reply::Ended { sandbox: sandbox.id, cause, counters: sandbox.counters };
         self.host.note_left(self.host.disposal.take(&self.host.single, sandbox.temporary, || Ok(())));
-        self.connection.send(&ended)
+        if let Some(tree) = sandbox.work {
+            self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
+        }
+        let Some(job) = sandbox.job else { return Ok(()) };
+        let cause = sandbox.cause.unwrap_or(Cause::Program);
+        self.connection.send(&Reply::Ended { sandbox: job.id, cause, counters: sandbox.counters })
     }
 
-    pub(super) fn on_memory(&mut self, id: SandboxId, now: Instant) {
-        let Some(sandbox) = self.sandboxes.iter_mut().find(|sandbox| sandbox.id == id) else { return };
+    pub(super) fn on_memory(&mut self, number: Number, now: Instant) {
+        let Some(sandbox) = self.sandboxes.iter_mut().find(|sandbox| sandbox.number == number) else { return };
         let Some(event) = sandbox.group.memory_event() else { return };
         let mut count = [0_u8; 8];
         if nix::unistd::read(event, &mut count).is_ok() {
@@ -222,7 +284,7 @@ fn kill(sandbox: &Sandbox) {
     if let Err(error) = killed.and_then(|()| sandbox.group.kill())
         && !process::has_ended(&error)
     {
-        tracing::error!(sandbox = sandbox.id.0, %error, "a sandbox could not be ended");
+        tracing::error!(sandbox = sandbox.number.0, %error, "a sandbox could not be ended");
     }
 }
 
@@ -238,6 +300,7 @@ fn name_of(number: u32) -> &'static str {
     match number {
         step::GUARD => "tie init to the spawner",
         step::RECEIVE => "receive the order to start",
+        step::LIMIT => "set the resource limits",
         step::READ_PROGRAM => "read the program's arguments",
         step::WRITE_FILES => "write the input files",
         step::ENTER_DIRECTORY => "enter the working directory",
@@ -256,6 +319,9 @@ mod test {
     fn init_says_each_thing_once_and_in_order() {
         let now = instant();
         let running = Phase::Running { since: now, look: now, memory_event: false };
+        assert_eq!(hear(Phase::Preparing, [READY, 0, 0, 0, 0]), Heard::Ready);
+        assert_eq!(hear(Phase::Preparing, [STARTED, 1, 0, 0, 0]), Heard::NonsenseAtFirst);
+        assert_eq!(hear(Phase::Ready, [READY, 0, 0, 0, 0]), Heard::NonsenseAtFirst);
         assert_eq!(hear(Phase::Setup, [STARTED, 1, 0, 0, 0]), Heard::Started);
         assert_eq!(hear(Phase::Setup, [FAILED, 1, 7, 2, 0]), Heard::Failed { step: 7, errno: 2 });
         assert_eq!(hear(Phase::Setup, [EXITED, 1, 0, 0, 0]), Heard::NonsenseAtFirst);
