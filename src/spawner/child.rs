@@ -17,6 +17,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, fchdir, pivot_root, setgroups, sethostname, setresgid, setresuid, setsid};
 
+use super::network::Unused;
 use crate::plan::JOB_ID;
 use crate::plan::mount::BoxPath;
 use crate::plan::protocol::CHANNEL;
@@ -25,7 +26,7 @@ use crate::plan::standard::{
 };
 use crate::sys::mount::{self, Attributes, Depth};
 use crate::sys::seccomp;
-use crate::sys::{network, process, signal};
+use crate::sys::{process, signal};
 
 /// Everything that the steps need. All of it was made and checked by the spawner before the clone.
 pub(super) struct Cell<'a> {
@@ -39,6 +40,9 @@ pub(super) struct Cell<'a> {
     pub(super) temporary: BorrowedFd<'a>,
     pub(super) trees: Vec<(OwnedFd, BoxPath, Attributes)>,
     pub(super) user_namespace: BorrowedFd<'a>,
+    pub(super) unused: &'a Unused,
+    /// Of an earlier sandbox of the same block.
+    pub(super) network: Option<BorrowedFd<'a>>,
     pub(super) filter: &'a seccomp::Program,
     pub(super) init: BorrowedFd<'a>,
     pub(super) channel: BorrowedFd<'a>,
@@ -57,11 +61,11 @@ const fn step(name: &'static str, run: fn(&Cell<'_>) -> io::Result<()>) -> Step 
 const STEPS: &[Step] = &[
     step("join the cgroup", join_cgroup),
     step("unshare the cgroup namespace", unshare_cgroup),
+    step("enter a network namespace", enter_network),
     step("unshare the other namespaces", unshare_others),
     step("leave the spawner's session", leave_session),
     step("set the out-of-memory preference", prefer_as_victim),
     step("name the host", name_host),
-    step("switch the loopback interface on", bring_up_loopback),
     step("mount the root", mount_root),
     step("mount /proc", mount_proc),
     step("hide parts of /proc", mask_proc),
@@ -117,11 +121,13 @@ fn unshare_cgroup(_: &Cell<'_>) -> io::Result<()> {
     Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?)
 }
 
+fn enter_network(cell: &Cell<'_>) -> io::Result<()> {
+    cell.unused.enter(cell.network)
+}
+
 /// Here and not by clone3(2): what takes time is taken by the child, and not by the loop.
 fn unshare_others(_: &Cell<'_>) -> io::Result<()> {
-    let namespaces =
-        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
-    Ok(unshare(namespaces)?)
+    Ok(unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS)?)
 }
 
 fn leave_session(_: &Cell<'_>) -> io::Result<()> {
@@ -132,21 +138,12 @@ fn leave_session(_: &Cell<'_>) -> io::Result<()> {
 
 /// A job goes before any service of the host (`proc_pid_oom_score_adj(5)`).
 fn prefer_as_victim(_: &Cell<'_>) -> io::Result<()> {
-    write_once("/proc/self/oom_score_adj", OOM_SCORE_ADJ.to_string().as_bytes())
+    let mut file = fs::OpenOptions::new().write(true).open("/proc/self/oom_score_adj")?;
+    file.write_all(OOM_SCORE_ADJ.to_string().as_bytes())
 }
 
 fn name_host(_: &Cell<'_>) -> io::Result<()> {
     Ok(sethostname(HOSTNAME)?)
-}
-
-/// Any port may be bound: the namespace holds nothing but this job (ip(7)).
-fn bring_up_loopback(_: &Cell<'_>) -> io::Result<()> {
-    network::loopback_up()?;
-    write_once("/proc/sys/net/ipv4/ip_unprivileged_port_start", b"0")
-}
-
-fn write_once(path: &str, value: &[u8]) -> io::Result<()> {
-    fs::OpenOptions::new().write(true).open(path)?.write_all(value)
 }
 
 fn mount_root(cell: &Cell<'_>) -> io::Result<()> {

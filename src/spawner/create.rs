@@ -96,6 +96,7 @@ fn prepare(
     now: Instant,
 ) -> Result<Sandbox, CreateError> {
     let block = lease.block();
+    let network = lease.take_network();
     let user_namespace = lease.user_namespace(&host.single).map_err(at("make the user namespace"))?;
     let temporary_size = Size { bytes: limits.temporary, inodes: limits.temporary_inodes };
     let temporary = tree::private_temporary(temporary_size, block).map_err(at("make /tmp"))?;
@@ -110,6 +111,8 @@ fn prepare(
             temporary: temporary.as_fd(),
             trees: copies(mounted).map_err(at("copy the trees"))?,
             user_namespace: user_namespace.as_fd(),
+            unused: &host.unused,
+            network: network.as_ref().map(OwnedFd::as_fd),
             filter: &host.filter,
             init: host.init.as_fd(),
             channel: far.as_fd(),
@@ -125,6 +128,7 @@ fn prepare(
         temporary,
         temporary_size,
         work: None,
+        network: None,
         lease,
         begun: now,
         job: None,

@@ -46,14 +46,23 @@ impl Block {
     }
 }
 
-/// The blocks that nobody has, each with its user namespace once that was made.
-type Free = Rc<RefCell<BTreeMap<Block, Option<Rc<OwnedFd>>>>>;
+/// The blocks that nobody has.
+type Free = Rc<RefCell<BTreeMap<Block, Namespaces>>>;
+
+/// What was made for a block once, and is kept with it.
+#[derive(Debug, Default)]
+struct Namespaces {
+    /// In which the block is mapped.
+    user: Option<Rc<OwnedFd>>,
+    /// Of a sandbox that has ended (`spawner::network`).
+    network: Option<OwnedFd>,
+}
 
 /// A block that a tree or a sandbox has. It comes back when the last of them is gone.
 #[derive(Debug)]
 pub(super) struct Lease {
     block: Block,
-    namespace: RefCell<Option<Rc<OwnedFd>>>,
+    kept: RefCell<Namespaces>,
     free: Free,
 }
 
@@ -65,19 +74,29 @@ impl Lease {
 
     /// The user namespace in which the block is mapped.
     pub(super) fn user_namespace(&self, single: &SingleThreaded) -> io::Result<Rc<OwnedFd>> {
-        let mut kept = self.namespace.borrow_mut();
-        if let Some(namespace) = kept.as_ref() {
+        let mut kept = self.kept.borrow_mut();
+        if let Some(namespace) = &kept.user {
             return Ok(Rc::clone(namespace));
         }
         let made = Rc::new(user_namespace(single, self.block)?);
-        *kept = Some(Rc::clone(&made));
+        kept.user = Some(Rc::clone(&made));
         Ok(made)
+    }
+
+    /// The network namespace of an earlier sandbox. Whoever takes it has it alone.
+    pub(super) fn take_network(&self) -> Option<OwnedFd> {
+        self.kept.borrow_mut().network.take()
+    }
+
+    /// For the next sandbox: no process is in it any more.
+    pub(super) fn keep_network(&self, network: OwnedFd) {
+        self.kept.borrow_mut().network = Some(network);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.free.borrow_mut().insert(self.block, self.namespace.take());
+        self.free.borrow_mut().insert(self.block, self.kept.take());
     }
 }
 
@@ -97,7 +116,7 @@ impl Blocks {
             let area = (wish + step) % AREAS;
             if let Some(lock) = try_lock(&folder.join(format!("ids-{area}.lock")))? {
                 let first = FIRST + area * BLOCK * BLOCKS;
-                let free = (0..BLOCKS).map(|index| (Block(first + index * BLOCK), None)).collect();
+                let free = (0..BLOCKS).map(|index| (Block(first + index * BLOCK), Namespaces::default())).collect();
                 return Ok(Self { free: Rc::new(RefCell::new(free)), _area: lock });
             }
         }
@@ -106,8 +125,8 @@ impl Blocks {
 
     /// A block that nobody has.
     pub(super) fn take(&self) -> Option<Rc<Lease>> {
-        let (block, namespace) = self.free.borrow_mut().pop_first()?;
-        Some(Rc::new(Lease { block, namespace: RefCell::new(namespace), free: Rc::clone(&self.free) }))
+        let (block, kept) = self.free.borrow_mut().pop_first()?;
+        Some(Rc::new(Lease { block, kept: RefCell::new(kept), free: Rc::clone(&self.free) }))
     }
 }
 
@@ -150,21 +169,12 @@ fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> 
 }
 
 fn map(pidfd: &OwnedFd, block: Block) -> io::Result<OwnedFd> {
-    let pid = pid_of(pidfd)?;
-    let folder = Path::new("/proc").join(pid);
+    let folder = Path::new("/proc").join(process::pid_of(pidfd.as_fd())?);
     let line = format!("0 {} {BLOCK}\n", block.0);
     for name in ["uid_map", "gid_map"] {
         fs::OpenOptions::new().write(true).open(folder.join(name))?.write_all(line.as_bytes())?;
     }
-    Ok(OwnedFd::from(File::open(folder.join("ns/user"))?))
-}
-
-/// The pid behind a pidfd, from /proc/self/fdinfo (`proc_pid_fdinfo(5)`). The process is our child and was not reaped.
-fn pid_of(pidfd: &OwnedFd) -> io::Result<String> {
-    use std::os::fd::AsRawFd;
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
-    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")).map(str::trim);
-    pid.map(str::to_owned).ok_or_else(|| io::Error::other("a pidfd tells no pid"))
+    process::namespace_of(pidfd.as_fd(), "user")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod descriptors;
 mod disposal;
 mod identity;
 mod image;
+mod network;
 pub mod options;
 mod prepare;
 mod sandbox;
@@ -35,6 +36,7 @@ struct Host {
     template: image::Template,
     /// A directory whose mounts only this process and its children see.
     stage: PathBuf,
+    unused: network::Unused,
     filter: seccomp::Program,
     init: OwnedFd,
     /// Held as long as the spawner lives, so that no two serve one instance.

@@ -20,6 +20,7 @@ use super::cgroup::Layout;
 use super::disposal::Disposal;
 use super::identity::{self, Blocks};
 use super::image::{Template, make_folder};
+use super::network::Unused;
 use super::options::Options;
 use crate::base::id::InstanceId;
 use crate::sys::memfd::{self, Kind};
@@ -77,10 +78,11 @@ pub(super) fn prepare(options: Options) -> io::Result<Host> {
     make_folder(&stage.join("place"))?;
     let init = memfd::sealed(c"kiln-init", INIT, Kind::Program).map_err(say("seal init"))?;
     keep_few_capabilities().map_err(say("drop capabilities"))?;
+    let unused = Unused::of_a_new_one().map_err(say("look at a new network namespace"))?;
     let filter = seccomp::Program::from_bytes(JOB_FILTER);
     let stage = stage.to_path_buf();
     let disposal = Disposal::default();
-    Ok(Host { single, layout, blocks, disposal, template, stage, filter, init, _instance: instance })
+    Ok(Host { single, layout, blocks, disposal, template, stage, unused, filter, init, _instance: instance })
 }
 
 /// Root creates and locks files here, so that nobody else may put anything there.

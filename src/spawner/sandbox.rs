@@ -6,7 +6,7 @@
 //! ```
 //!
 //! It is prepared before anybody asks for it; a Start that comes while it is being prepared waits for READY.
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -17,11 +17,15 @@ use super::tree::{self, Free, Size, Tree};
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::time::{Instant, micros};
 use crate::plan::limits::Limits;
+use crate::sys::process;
 use crate::wire::reply::{Cause, Counters};
 use crate::wire::request::LABEL;
 
 /// How long making a sandbox may take before it is ended.
 const SETUP_TIME: Duration = Duration::from_secs(30);
+
+/// Many programs end within this time. Nothing else is begun meanwhile that would hold back the answer.
+const BRIEF: Duration = Duration::from_millis(3);
 
 /// How soon a group that is still busy is looked at again.
 const RETRY: Duration = Duration::from_millis(2);
@@ -47,6 +51,8 @@ pub(super) struct Sandbox {
     pub(super) temporary_size: Size,
     /// What is mounted at `/work`, until a job takes it.
     pub(super) work: Option<Tree>,
+    /// Its network namespace, once it stands.
+    pub(super) network: Option<OwnedFd>,
     pub(super) lease: Rc<Lease>,
     pub(super) begun: Instant,
     /// What it does, once somebody asked.
@@ -106,6 +112,7 @@ impl Sandbox {
     pub(super) fn ready(&mut self) -> io::Result<()> {
         self.group.forget_peak()?;
         self.base = self.group.counters();
+        self.network = Some(process::namespace_of(self.pidfd.as_fd(), "net")?);
         self.phase = Phase::Ready;
         Ok(())
     }
@@ -173,7 +180,7 @@ impl Sandbox {
                 if now < look {
                     return None;
                 }
-                if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > 0) {
+                if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > self.base.oom_kills.unwrap_or(0)) {
                     return Some(Cause::Memory);
                 }
                 let used = match self.cpu_time_us() {
@@ -200,6 +207,24 @@ impl Sandbox {
     /// Whether nobody asked for it yet, and nothing went wrong.
     pub(super) const fn can_take_a_job(&self) -> bool {
         self.job.is_none() && self.cause.is_none() && matches!(self.phase, Phase::Preparing | Phase::Ready)
+    }
+
+    /// Whether nothing of a job is likely to happen in it at this moment.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Setup => false,
+            Phase::Running { since, .. } => now >= since + BRIEF,
+            Phase::Preparing | Phase::Ready => self.job.is_none(),
+            Phase::Leaving | Phase::Gone { .. } => true,
+        }
+    }
+
+    /// When that will be so, where time alone tells.
+    pub(super) fn settles(&self, now: Instant) -> Option<Instant> {
+        match self.phase {
+            Phase::Running { since, .. } => Some(since + BRIEF).filter(|settled| *settled > now),
+            _ => None,
+        }
     }
 
     /// When the time for its set-up began.

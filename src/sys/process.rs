@@ -91,6 +91,25 @@ const fn number_of(signal: Signal) -> libc::c_int {
     signal as libc::c_int
 }
 
+/// The pid behind a pidfd, from /proc/self/fdinfo (`proc_pid_fdinfo(5)`).
+///
+/// # Errors
+/// When it was reaped: the number may be another's by now.
+pub fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<String> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")).map(str::trim);
+    let lives = |pid: &&str| !matches!(*pid, "-1" | "0");
+    pid.filter(lives).map(str::to_owned).ok_or_else(|| io::Error::other("a pidfd tells no pid"))
+}
+
+/// A namespace of a child that was not reaped yet (namespaces(7)).
+///
+/// # Errors
+/// What the kernel says.
+pub fn namespace_of(child: BorrowedFd<'_>, kind: &str) -> io::Result<OwnedFd> {
+    Ok(fs::File::open(format!("/proc/{}/ns/{kind}", pid_of(child)?))?.into())
+}
+
 /// Whether a signal was not sent because its process had ended.
 pub fn has_ended(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)

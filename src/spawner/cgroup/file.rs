@@ -1,4 +1,6 @@
 //! The small files of cgroupfs.
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io, thread};
@@ -15,6 +17,31 @@ pub(super) fn number(folder: &Path, name: &str) -> io::Result<u64> {
 /// The number after `key` in a file of lines `key number`.
 pub(super) fn keyed(folder: &Path, name: &str, key: &str) -> io::Result<u64> {
     find(&text(folder, name)?, key).ok_or_else(|| about(folder, name, format_args!("has no line {key}")))
+}
+
+/// The whole text of an open file, as it is now.
+pub(super) fn text_of(file: &File) -> io::Result<String> {
+    let (mut text, mut part) = (Vec::new(), [0; 512]);
+    loop {
+        let offset = u64::try_from(text.len()).map_err(io::Error::other)?;
+        match file.read_at(&mut part, offset)? {
+            0 => return String::from_utf8(text).map_err(io::Error::other),
+            count => text.extend_from_slice(part.get(..count).unwrap_or_default()),
+        }
+    }
+}
+
+/// The whole number that an open file consists of.
+pub(super) fn number_of(file: &File) -> io::Result<u64> {
+    let mut text = [0; 32];
+    let count = file.read_at(&mut text, 0)?;
+    let text = str::from_utf8(text.get(..count).unwrap_or_default()).map_err(io::Error::other)?;
+    text.trim().parse().map_err(|fault| io::Error::other(format!("{text:?} is no number: {fault}")))
+}
+
+/// The number after `key` in lines `key number`.
+pub(super) fn keyed_in(text: &str, key: &str) -> io::Result<u64> {
+    find(text, key).ok_or_else(|| io::Error::other(format!("no line {key}")))
 }
 
 fn find(text: &str, key: &str) -> Option<u64> {

@@ -68,6 +68,19 @@ impl Layout {
         }
     }
 
+    /// Takes the group of a sandbox that has ended: for the next one where it is as new, and else to remove it.
+    ///
+    /// # Errors
+    /// `EBUSY`, with the group, while a process of it is not quite gone.
+    pub(super) fn put_back(&self, group: Group) -> Result<(), (Group, io::Error)> {
+        match (self, group) {
+            (Self::V1(base), Group::V1(group)) => {
+                base.put_back(group).map_err(|(group, error)| (Group::V1(group), error))
+            }
+            (_, group) => group.remove().map_err(|error| (group, error)),
+        }
+    }
+
     /// Removes this instance's own group. Every sandbox has ended.
     pub(super) fn remove(&self) -> io::Result<()> {
         match self {

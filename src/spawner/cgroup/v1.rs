@@ -1,7 +1,9 @@
 //! Controllers that are bound to cgroup v1 (kernel: admin-guide/cgroup-v1). A group is one directory in each hierarchy.
+use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use cgroups_rs::fs::cgroup::Cgroup;
@@ -10,6 +12,7 @@ use cgroups_rs::fs::hierarchies::V1;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
 use cgroups_rs::fs::{Controllers, MaxValue};
+use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{CPU_PERIOD_US, OWN_PROCESSES, file, instance_name};
@@ -30,12 +33,24 @@ const SOCKETS: &str = "memory.kmem.tcp.limit_in_bytes";
 /// Part of the memory limit that socket buffers may take beside it.
 const SOCKET_SHARE: u64 = 8;
 
+/// Most groups that are kept.
+const KEPT: usize = 128;
+
+/// Memory that may still be charged to a group which is used again: what each processor has in advance.
+const SMALL_CHARGE: u64 = 1 << 20;
+
+/// Most processes at once that a group has seen which is used again: init and one program.
+const ONE_PROGRAM: u64 = 2;
+
 /// Where this spawner makes its groups: below its own group in each hierarchy.
 #[derive(Debug)]
 pub(in crate::spawner) struct Base {
     hierarchies: V1,
     places: Vec<Place>,
     instance: InstanceId,
+    /// Empty groups of sandboxes that have ended. A memory group takes a quarter of a millisecond and a megabyte of the
+    /// kernel's to make (docs/PERFORMANCE.md).
+    kept: RefCell<Vec<Group>>,
 }
 
 /// One controller.
@@ -73,7 +88,7 @@ impl Base {
             let own = below.join(instance_name(instance));
             places.push(Place { controller: name, mount, own });
         }
-        let base = Self { hierarchies, places, instance };
+        let base = Self { hierarchies, places, instance, kept: RefCell::default() };
         for place in &base.places {
             file::make_folder(&place.folder())?;
             file::sweep(&place.folder())?;
@@ -106,9 +121,12 @@ impl Base {
     }
 
     pub(super) fn create(&self, number: Number, limits: &Limits) -> io::Result<Group> {
-        let event = EventFd::from_flags(event_flags())?;
-        let mut group = Group { number, folders: Vec::new(), join: Vec::new(), event, limits: None };
-        match self.fill(&mut group, limits) {
+        let kept = self.kept.borrow_mut().pop();
+        let mut group = match kept {
+            Some(group) => group,
+            None => self.new_group(number)?,
+        };
+        match self.limit(&mut group, limits) {
             Ok(()) => Ok(group),
             Err(error) => {
                 group.remove()?;
@@ -117,18 +135,70 @@ impl Base {
         }
     }
 
-    fn fill(&self, group: &mut Group, limits: &Limits) -> io::Result<()> {
+    fn new_group(&self, number: Number) -> io::Result<Group> {
+        let mut folders = Vec::new();
+        let made = self.make_folders(number, &mut folders).and_then(|()| {
+            let ((files, join), event) = (Files::open(&folders)?, EventFd::from_flags(event_flags())?);
+            let group = Group { number, folders: folders.clone(), join, files, event, limits: None };
+            group.watch_memory()?;
+            Ok(group)
+        });
+        if made.is_err() {
+            folders.iter().try_for_each(|(_, folder)| file::remove_folder(folder))?;
+        }
+        made
+    }
+
+    fn make_folders(&self, number: Number, folders: &mut Vec<(&'static str, PathBuf)>) -> io::Result<()> {
         for place in &self.places {
-            let folder = place.folder().join(group.number.to_string());
-            if !group.folders.iter().any(|(_, known)| *known == folder) {
+            let folder = place.folder().join(number.to_string());
+            if !folders.iter().any(|(_, known)| *known == folder) {
                 fs::create_dir(&folder)
                     .map_err(|error| file::about(&folder, "", format_args!("cannot be made: {error}")))?;
             }
-            group.folders.push((place.controller, folder));
+            folders.push((place.controller, folder));
         }
-        self.limit(group, limits)?;
-        group.watch_memory()?;
-        group.open_join_files()
+        Ok(())
+    }
+
+    /// Keeps an empty group for the next sandbox, unless that would be told from a new one by it.
+    ///
+    /// # Errors
+    /// `EBUSY` while a process of it is not quite gone.
+    pub(super) fn put_back(&self, mut group: Group) -> Result<(), (Group, io::Error)> {
+        match self.renew(&mut group) {
+            Ok(true) if self.kept.borrow().len() < KEPT => {
+                self.kept.borrow_mut().push(group);
+                Ok(())
+            }
+            Ok(_) => group.remove().map_err(|error| (group, error)),
+            Err(error) => Err((group, error)),
+        }
+    }
+
+    /// Makes the group as a new one. Tells whether it is: what is still charged for a page cache stays so. What
+    /// `pids.peak` says cannot be reset (cgroup-v1/pids.rst): that directory alone is made again. Setting the quota gives back what was used of it in this period.
+    fn renew(&self, group: &mut Group) -> io::Result<bool> {
+        if !group.is_empty()? {
+            return Err(Errno::EBUSY.into());
+        }
+        group.forget_memory_events()?;
+        let charged = file::number_of(&group.files.memory)?;
+        let peak = group.files.peak_processes.as_ref().map_or(Ok(0), file::number_of)?;
+        if charged > SMALL_CHARGE {
+            return Ok(false);
+        }
+        if peak > ONE_PROGRAM {
+            let folder = group.folder(PIDS)?;
+            file::remove_folder(folder)?;
+            file::make_folder(folder)?;
+            (group.files, group.join) = Files::open(&group.folders)?;
+            group.limits = group.limits.map(|limits| Limits { processes: 0, ..limits });
+        }
+        if let Some(limits) = group.limits {
+            self.limit_processors(group, limits.milli_cpus)?;
+        }
+        Ok(true)
     }
 
     /// Each limit that is another than the one in force.
@@ -148,15 +218,19 @@ impl Base {
             file::expect(group.folder(PIDS)?, "pids.max", processes)?;
         }
         if differs(|limits| limits.milli_cpus.into()) {
-            let quota = u64::from(limits.milli_cpus) * CPU_PERIOD_US / 1000;
-            let cgroup = self.cgroup(CPU, group)?;
-            let controller: &CpuController = cgroup.controller_of().ok_or_else(|| missing(CPU))?;
-            let signed = i64::try_from(quota).map_err(io::Error::other)?;
-            controller.set_cfs_quota_and_period(Some(signed), Some(CPU_PERIOD_US)).map_err(io::Error::other)?;
-            file::expect(group.folder(CPU)?, "cpu.cfs_quota_us", quota)?;
+            self.limit_processors(group, limits.milli_cpus)?;
         }
         group.limits = Some(*limits);
         Ok(())
+    }
+
+    fn limit_processors(&self, group: &Group, milli_cpus: u32) -> io::Result<()> {
+        let quota = u64::from(milli_cpus) * CPU_PERIOD_US / 1000;
+        let cgroup = self.cgroup(CPU, group)?;
+        let controller: &CpuController = cgroup.controller_of().ok_or_else(|| missing(CPU))?;
+        let signed = i64::try_from(quota).map_err(io::Error::other)?;
+        controller.set_cfs_quota_and_period(Some(signed), Some(CPU_PERIOD_US)).map_err(io::Error::other)?;
+        file::expect(group.folder(CPU)?, "cpu.cfs_quota_us", quota)
     }
 
     /// Memory alone is never above memory and swap together, also not between the two writes.
@@ -183,6 +257,7 @@ impl Base {
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {
+        self.kept.borrow_mut().drain(..).try_for_each(|group| group.remove())?;
         self.places.iter().try_for_each(|place| file::remove_folder(&place.folder()))
     }
 }
@@ -196,9 +271,11 @@ impl std::fmt::Display for Base {
 /// The group of one sandbox.
 #[derive(Debug)]
 pub(in crate::spawner) struct Group {
+    /// What its directories are called.
     number: Number,
     folders: Vec<(&'static str, PathBuf)>,
     join: Vec<File>,
+    files: Files,
     event: EventFd,
     /// Those in force.
     limits: Option<Limits>,
@@ -217,16 +294,16 @@ impl Group {
         file::write(folder, "cgroup.event_control", &format!("{} {}", self.event.as_raw_fd(), control.as_raw_fd()))
     }
 
-    /// A process that writes `0` to an open `tasks` file moves itself without waiting for an RCU grace period.
-    fn open_join_files(&mut self) -> io::Result<()> {
-        let mut opened: Vec<&Path> = Vec::new();
-        for (_, folder) in &self.folders {
-            if !opened.contains(&folder.as_path()) {
-                self.join.push(OpenOptions::new().write(true).open(folder.join("tasks"))?);
-                opened.push(folder);
-            }
+    /// No process is in it any more. All of them joined every hierarchy, and none can leave one.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(file::text_of(&self.files.members)?.is_empty())
+    }
+
+    fn forget_memory_events(&self) -> io::Result<()> {
+        match self.event.read() {
+            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
+            Err(errno) => Err(errno.into()),
         }
-        Ok(())
     }
 
     pub(super) fn join_files(&self) -> &[File] {
@@ -238,41 +315,89 @@ impl Group {
     }
 
     pub(super) fn cpu_time_us(&self) -> io::Result<u64> {
-        Ok(file::number(self.folder(CPUACCT)?, "cpuacct.usage")? / 1000)
+        Ok(file::number_of(&self.files.cpu)? / 1000)
     }
 
     pub(super) fn oom_kills(&self) -> io::Result<u64> {
-        file::keyed(self.folder(MEMORY)?, "memory.oom_control", "oom_kill")
+        file::keyed_in(&file::text_of(&self.files.oom)?, "oom_kill")
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let number = |controller, name| file::number(self.folder(controller).ok()?, name).ok();
-        let keyed = |controller, name, key| file::keyed(self.folder(controller).ok()?, name, key).ok();
+        let number = |file: &File| file::number_of(file).ok();
+        let files = &self.files;
+        let io = files.io.as_ref().and_then(|file| file::text_of(file).ok());
+        let peak = files.peak_processes.as_ref().and_then(number);
+        let denied = files.denied_processes.as_ref().and_then(|file| file::text_of(file).ok());
         Counters {
-            cpu_user_us: number(CPUACCT, "cpuacct.usage_user").map(|ns| ns / 1000),
-            cpu_system_us: number(CPUACCT, "cpuacct.usage_sys").map(|ns| ns / 1000),
-            memory_peak: number(MEMORY, "memory.memsw.max_usage_in_bytes"),
-            processes_peak: number(PIDS, "pids.peak").map(|peak| peak.saturating_sub(OWN_PROCESSES)),
-            io_read: self.io_bytes("Read"),
-            io_write: self.io_bytes("Write"),
+            cpu_user_us: number(&files.cpu_user).map(|ns| ns / 1000),
+            cpu_system_us: number(&files.cpu_system).map(|ns| ns / 1000),
+            memory_peak: number(&files.peak_memory),
+            processes_peak: peak.map(|peak| peak.saturating_sub(OWN_PROCESSES)),
+            io_read: io.as_deref().map(|text| sum_of(text, "Read")),
+            io_write: io.as_deref().map(|text| sum_of(text, "Write")),
             oom_kills: self.oom_kills().ok(),
-            processes_denied: keyed(PIDS, "pids.events", "max"),
+            processes_denied: denied.and_then(|text| file::keyed_in(&text, "max").ok()),
             ..Counters::default()
         }
     }
 
     pub(super) fn forget_peak(&self) -> io::Result<()> {
-        file::write(self.folder(MEMORY)?, "memory.memsw.max_usage_in_bytes", "0")
-    }
-
-    /// Sum over all devices of lines `major:minor Read bytes`.
-    fn io_bytes(&self, direction: &str) -> Option<u64> {
-        let text = file::text(self.folder(BLKIO).ok()?, "blkio.throttle.io_service_bytes").ok()?;
-        Some(sum_of(&text, direction))
+        Ok(self.files.peak_memory.write_all_at(b"0", 0)?)
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {
         self.folders.iter().try_for_each(|(_, folder)| file::remove_folder(folder))
+    }
+}
+
+/// What is read for every sandbox, opened once.
+#[derive(Debug)]
+struct Files {
+    members: File,
+    cpu: File,
+    cpu_user: File,
+    cpu_system: File,
+    memory: File,
+    /// Writing resets it.
+    peak_memory: File,
+    oom: File,
+    /// Absent where the kernel does not count.
+    io: Option<File>,
+    peak_processes: Option<File>,
+    denied_processes: Option<File>,
+}
+
+impl Files {
+    /// They, and the `tasks` files: a process that writes `0` to an open one moves itself without waiting for an RCU
+    /// grace period.
+    fn open(folders: &[(&'static str, PathBuf)]) -> io::Result<(Self, Vec<File>)> {
+        let folder = |controller: &'static str| {
+            let found = folders.iter().find(|(name, _)| *name == controller);
+            found.map(|(_, folder)| folder).ok_or_else(|| missing(controller))
+        };
+        let open = |controller, name: &str| File::open(folder(controller)?.join(name));
+        let maybe = |controller, name: &str| match open(controller, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        };
+        let mut joined: Vec<&Path> = folders.iter().map(|(_, folder)| folder.as_path()).collect();
+        joined.dedup();
+        let tasks = |folder: &&Path| OpenOptions::new().write(true).open(folder.join("tasks"));
+        let join = joined.iter().map(tasks).collect::<io::Result<_>>()?;
+        let peak = folder(MEMORY)?.join("memory.memsw.max_usage_in_bytes");
+        let files = Self {
+            members: open(MEMORY, "cgroup.procs")?,
+            cpu: open(CPUACCT, "cpuacct.usage")?,
+            cpu_user: open(CPUACCT, "cpuacct.usage_user")?,
+            cpu_system: open(CPUACCT, "cpuacct.usage_sys")?,
+            memory: open(MEMORY, "memory.memsw.usage_in_bytes")?,
+            peak_memory: OpenOptions::new().read(true).write(true).open(peak)?,
+            oom: open(MEMORY, "memory.oom_control")?,
+            io: maybe(BLKIO, "blkio.throttle.io_service_bytes")?,
+            peak_processes: maybe(PIDS, "pids.peak")?,
+            denied_processes: maybe(PIDS, "pids.events")?,
+        };
+        Ok((files, join))
     }
 }
 

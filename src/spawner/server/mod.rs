@@ -91,7 +91,7 @@ impl Server {
     /// Waits for something and deals with all that has come. While there is nothing else to do, sandboxes are prepared.
     fn turn(&mut self) -> Result<(), Lost> {
         self.set_timer()?;
-        let wants = self.stock.wants(self.standing(), instant());
+        let wants = self.may_prepare(instant());
         let timeout = if wants { EpollTimeout::ZERO } else { EpollTimeout::NONE };
         let mut events = [EpollEvent::empty(); EVENTS];
         let count = match self.epoll.wait(&mut events, timeout) {
@@ -143,7 +143,7 @@ impl Server {
 
     fn set_timer(&self) -> io::Result<()> {
         let helpers = self.host.disposal.is_busy().then(|| instant() + HELPERS_PAUSE);
-        let stock = self.stock.deadline(self.standing(), instant());
+        let stock = self.next_look_at_stock(instant());
         match self.sandboxes.iter().filter_map(Sandbox::deadline).chain(helpers).chain(stock).min() {
             None => self.timer.unset()?,
             Some(deadline) => {
@@ -158,6 +158,21 @@ impl Server {
     /// How many sandboxes wait for a job.
     fn standing(&self) -> usize {
         self.sandboxes.iter().filter(|sandbox| sandbox.is_in_stock()).count()
+    }
+
+    /// Whether one more is wanted, and no job would wait for that: none is about to begin, or has only just begun.
+    fn may_prepare(&self, now: Instant) -> bool {
+        self.stock.wants(self.standing(), now)
+            && !self.trees.iter().any(|known| known.prepared.is_some())
+            && self.sandboxes.iter().all(|sandbox| sandbox.is_settled(now))
+    }
+
+    fn next_look_at_stock(&self, now: Instant) -> Option<Instant> {
+        let standing = self.standing();
+        if self.stock.wants(standing, now) {
+            return self.sandboxes.iter().filter_map(|sandbox| sandbox.settles(now)).max();
+        }
+        self.stock.deadline(standing, now)
     }
 
     /// Makes one for the next job.

@@ -222,16 +222,23 @@ impl Server {
 
     /// Removes the group; when that works, nothing of the sandbox is left.
     fn finish(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
-        let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
-        if let Err(error) = sandbox.group.remove() {
+        let mut sandbox = self.sandboxes.swap_remove(index);
+        if let Some(memory) = sandbox.group.memory_event() {
+            forget(&self.epoll, memory)?;
+        }
+        if let Err((group, error)) = self.host.layout.put_back(sandbox.group) {
             tracing::debug!(sandbox = sandbox.number.0, %error, "the group is still busy");
+            sandbox.group = group;
             sandbox.retry_later(now);
+            self.sandboxes.push(sandbox);
             return Ok(());
         }
-        let sandbox = self.sandboxes.swap_remove(index);
         self.host.note_left(self.host.disposal.take(&self.host.single, sandbox.temporary, || Ok(())));
         if let Some(tree) = sandbox.work {
             self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
+        }
+        if let Some(network) = sandbox.network {
+            sandbox.lease.keep_network(network);
         }
         let Some(job) = sandbox.job else { return Ok(()) };
         let cause = sandbox.cause.unwrap_or(Cause::Program);
