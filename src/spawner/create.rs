@@ -2,15 +2,15 @@
 //! puts its limits in force, and sends init its order.
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
 
 use nix::sched::CloneFlags;
 
 use super::Host;
 use super::child::{self, Cell};
 use super::descriptors;
-use super::identity::{self, Lease};
+use super::identity;
 use super::sandbox::{Job, Number, Phase, Sandbox};
+use super::stock::Wish;
 use super::tree::{self, NamedTree, Size, Tree};
 use crate::base::id::{ProcessId, TreeId};
 use crate::base::time::Instant;
@@ -46,16 +46,10 @@ fn at(name: &'static str) -> impl FnOnce(io::Error) -> CreateError {
 }
 
 /// Makes one with a new tree at `/work`.
-pub(super) fn with_work(
-    host: &Host,
-    number: Number,
-    work: Size,
-    limits: &Limits,
-    now: Instant,
-) -> Result<Sandbox, CreateError> {
+pub(super) fn with_work(host: &Host, number: Number, wish: &Wish, now: Instant) -> Result<Sandbox, CreateError> {
     let lease = host.blocks.take().ok_or_else(no_block)?;
-    let tree = Tree::create(&host.stage, number, work, Rc::clone(&lease)).map_err(at("make /work"))?;
-    match prepare(host, number, lease, &[at_work(&tree)?], limits, now) {
+    let tree = Tree::create(&host.stage, number, wish.work, lease).map_err(at("make /work"))?;
+    match at_work(&tree).and_then(|work| prepare(host, number, &[work], &wish.limits, now)) {
         Ok(sandbox) => Ok(Sandbox { work: Some(tree), ..sandbox }),
         Err(error) => {
             host.note_left(tree.remove(&host.disposal, &host.single));
@@ -77,24 +71,22 @@ pub(super) fn with_trees(
     start: &Start,
     now: Instant,
 ) -> Result<Sandbox, CreateError> {
-    let mounted = find_trees(trees, &start.plan.mounts)?;
-    // All phases of a job have the ids of its tree.
-    let lease = match mounted.first() {
-        Some(first) => first.tree.lease(),
-        None => host.blocks.take().ok_or_else(no_block)?,
-    };
-    prepare(host, number, lease, &mounted, &start.plan.limits, now)
+    prepare(host, number, &find_trees(trees, &start.plan.mounts)?, &start.plan.limits, now)
 }
 
 /// Makes it. When it comes back the child is on its way.
 fn prepare(
     host: &Host,
     number: Number,
-    lease: Rc<Lease>,
     mounted: &[Mounted<'_>],
     limits: &Limits,
     now: Instant,
 ) -> Result<Sandbox, CreateError> {
+    // All phases of a job have the ids of its tree.
+    let lease = match mounted.first() {
+        Some(first) => first.tree.lease(),
+        None => host.blocks.take().ok_or_else(no_block)?,
+    };
     let block = lease.block();
     let network = lease.take_network();
     let user_namespace = lease.user_namespace(&host.single).map_err(at("make the user namespace"))?;
@@ -134,7 +126,6 @@ fn prepare(
         job: None,
         phase: Phase::Preparing,
         cause: None,
-        base: Counters::default(),
         counters: Counters::default(),
     })
 }
@@ -183,7 +174,10 @@ fn low_word(number: u64) -> u32 {
 pub(super) const fn tree_of(mount: &Mount) -> Option<TreeId> {
     match mount.source {
         MountSource::Tree { tree } => Some(tree),
-        _ => None,
+        MountSource::Image { .. }
+        | MountSource::Temporary { .. }
+        | MountSource::HostRoot { .. }
+        | MountSource::Descriptor { .. } => None,
     }
 }
 

@@ -123,6 +123,11 @@ impl Blocks {
         Err(io::Error::other("all areas of user ids are held by other spawners"))
     }
 
+    /// Lets go of the namespaces that nobody uses.
+    pub(super) fn trim(&self) {
+        self.free.borrow_mut().values_mut().for_each(|kept| *kept = Namespaces::default());
+    }
+
     /// A block that nobody has.
     pub(super) fn take(&self) -> Option<Rc<Lease>> {
         let (block, kept) = self.free.borrow_mut().pop_first()?;

@@ -60,8 +60,6 @@ pub(super) struct Sandbox {
     pub(super) phase: Phase,
     /// What ended it, once something did.
     pub(super) cause: Option<Cause>,
-    /// What the group had counted when the sandbox stood.
-    pub(super) base: Counters,
     pub(super) counters: Counters,
 }
 
@@ -110,8 +108,7 @@ pub(super) enum Phase {
 impl Sandbox {
     /// It stands. What was counted until now is not the program's.
     pub(super) fn ready(&mut self) -> io::Result<()> {
-        self.group.forget_peak()?;
-        self.base = self.group.counters();
+        self.group.begin()?;
         self.network = Some(process::namespace_of(self.pidfd.as_fd(), "net")?);
         self.phase = Phase::Ready;
         Ok(())
@@ -142,7 +139,7 @@ impl Sandbox {
             wall_us,
             disk_free: free.map(|free| free.bytes),
             inodes_free: free.map(|free| free.inodes),
-            ..self.group.counters().since(&self.base)
+            ..self.group.counters()
         };
         if self.counters.oom_kills.is_some_and(|kills| kills > 0)
             && self.cause.is_none_or(|cause| cause == Cause::Program)
@@ -180,10 +177,10 @@ impl Sandbox {
                 if now < look {
                     return None;
                 }
-                if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > self.base.oom_kills.unwrap_or(0)) {
+                if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > 0) {
                     return Some(Cause::Memory);
                 }
-                let used = match self.cpu_time_us() {
+                let used = match self.group.cpu_time_us() {
                     Ok(used) if used >= self.cpu_limit() => return Some(Cause::CpuTime),
                     Ok(used) => used,
                     Err(error) => {
@@ -223,7 +220,7 @@ impl Sandbox {
     pub(super) fn settles(&self, now: Instant) -> Option<Instant> {
         match self.phase {
             Phase::Running { since, .. } => Some(since + BRIEF).filter(|settled| *settled > now),
-            _ => None,
+            Phase::Preparing | Phase::Ready | Phase::Setup | Phase::Leaving | Phase::Gone { .. } => None,
         }
     }
 
@@ -238,12 +235,6 @@ impl Sandbox {
 
     fn cpu_limit(&self) -> u64 {
         self.job.as_ref().map_or(0, |job| job.limits.cpu_time_us)
-    }
-
-    /// Processor time of the program and all below it.
-    fn cpu_time_us(&self) -> io::Result<u64> {
-        let before = self.base.cpu_user_us.unwrap_or(0).saturating_add(self.base.cpu_system_us.unwrap_or(0));
-        Ok(self.group.cpu_time_us()?.saturating_sub(before))
     }
 
     /// The kernel told that memory ran out: the counter of kills will follow.

@@ -41,7 +41,7 @@ fn a_full_queue_is_a_503_that_says_when_to_come_again() {
 
 #[test]
 fn not_more_jobs_run_at_once_than_are_allowed() {
-    let daemon = Daemon::start(&[("KILN_API_JOB_MAX_CONCURRENT", "2")]);
+    let daemon = Daemon::start(&[("KILN_API_JOB_MAX_CONCURRENT", "2"), ("KILN_SANDBOX_READY", "0")]);
     let (first, second) = (Held::start(&daemon, "", ""), Held::start(&daemon, "", ""));
     let third = daemon.submit(&bash("echo third"));
     let load = daemon.get("/v1/status").body;
@@ -118,7 +118,7 @@ fn the_spawner_keeps_only_what_it_needs() {
     // CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID, SETPCAP, NET_ADMIN, SYS_CHROOT, SYS_PTRACE,
     // SYS_ADMIN, SYS_RESOURCE, MKNOD, SETFCAP (linux/capability.h).
     const KEPT: [u64; 14] = [0, 1, 3, 5, 6, 7, 8, 12, 18, 19, 21, 24, 27, 31];
-    let daemon = shared();
+    let daemon = Daemon::start(&[("KILN_SANDBOX_READY", "0")]);
     let spawner = daemon.spawner();
     let kept = KEPT.iter().fold(0, |sum, bit| sum | 1_u64 << bit);
     let held = |process, set| u64::from_str_radix(&host::status(process, set), 16).unwrap();

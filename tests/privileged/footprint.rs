@@ -56,14 +56,16 @@ impl Footprint {
         }
     }
 
-    /// Connections that clients have closed and trees that are dropped take a moment after the answer.
+    /// Connections that clients have closed and trees that are dropped take a moment after the answer, and what is kept for
+    /// other jobs is let go a second later. For a daemon that prepares no sandboxes.
     #[track_caller]
     pub(crate) fn at_rest(daemon: &Daemon) -> Self {
         until(seconds(30), "the daemon is at rest", || {
             let (found, again) = (Self::of(daemon), Self::of(daemon));
             let is_alone = found.descendants == BTreeSet::from([daemon.spawner()]);
             let has_no_tree = !found.spawner_stage.iter().any(|path| path.to_string_lossy().contains("tree-"));
-            (is_alone && has_no_tree && found == again).then_some(found)
+            let keeps_nothing = ["net", "user"].iter().all(|kind| !found.spawner_descriptors.contains_key(*kind));
+            (is_alone && has_no_tree && keeps_nothing && found == again).then_some(found)
         })
     }
 

@@ -35,7 +35,7 @@ struct Hostile {
 impl Hostile {
     fn start() -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_kiln-spawner"));
-        let (spawner, wire) = spawner::start(program, InstanceId::random(), 1).unwrap();
+        let (spawner, wire) = spawner::start(program, InstanceId::random(), 0).unwrap();
         let hostile = Self { spawner, wire };
         hostile.say(&Request::Hello, &[]);
         assert!(matches!(hostile.hear(), Some(Reply::Welcome { .. })));

@@ -24,7 +24,9 @@ use crate::host;
 use crate::http::{self, Answer};
 
 const PLACES: usize = 2;
-const SETTINGS: &[(&str, &str)] = &[("KILN_API_JOB_MAX_CONCURRENT", "2"), ("KILN_API_JOB_MAX_QUEUED", "12")];
+const SETTINGS: &[(&str, &str)] =
+    &[("KILN_API_JOB_MAX_CONCURRENT", "2"), ("KILN_API_JOB_MAX_QUEUED", "12"), ("KILN_SANDBOX_READY", "2")];
+const READY: usize = 2;
 const CLIENTS: u64 = 4;
 
 /// Twenty, and fewer on a slow machine.
@@ -233,7 +235,8 @@ fn speaking(daemon: &Daemon) -> Vec<String> {
     paths.map(str::to_owned).filter(has_spoken).collect()
 }
 
-/// Every process that belongs to this instance is the spawner or below it, and there are no more sandboxes than places.
+/// Every process that belongs to this instance is the spawner or below it, and there are no more sandboxes than places and
+/// those that stand ready.
 #[track_caller]
 fn assert_nothing_of_a_former_daemon(daemon: &Daemon) {
     let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
@@ -246,7 +249,8 @@ fn assert_nothing_of_a_former_daemon(daemon: &Daemon) {
         let own = host::descendants(daemon.spawner());
         strays.retain(|found| *found != daemon.spawner() && !own.contains(found) && host::is_alive(*found));
         let sandboxes: BTreeSet<u32> = groups.iter().filter_map(number).collect();
-        (strays, sandboxes.len() <= PLACES + 1)
+        // Of those that have ended the groups are kept for a while.
+        (strays, sandboxes.len() <= 2 * (PLACES + READY) + 1)
     });
     let left = host::paths_below(daemon.data());
     let is_half = |path: &&PathBuf| ["generating", "new"].iter().any(|end| path.extension() == Some(end.as_ref()));

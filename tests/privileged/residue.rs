@@ -14,7 +14,7 @@ use crate::http;
 
 /// More than may run at once, so that some wait. No divisor of the number of endings: each meets all of them.
 const CLIENTS: usize = 7;
-const SETTINGS: &[(&str, &str)] = &[("KILN_API_JOB_MAX_CONCURRENT", "5")];
+const SETTINGS: &[(&str, &str)] = &[("KILN_API_JOB_MAX_CONCURRENT", "5"), ("KILN_SANDBOX_READY", "0")];
 const JOBS: usize = 1000;
 
 /// What the server may have grown by: sled's cache is 32 MiB.
@@ -189,7 +189,7 @@ fn logs(daemon: &Daemon) -> usize {
 /// A helper frees what is large, and nothing else happens after it that would have it reaped.
 #[test]
 fn a_large_tree_leaves_no_process_when_nothing_follows() {
-    let daemon = Daemon::start(&[]);
+    let daemon = Daemon::start(SETTINGS);
     daemon.execute(&bash("head -c 30M /dev/zero >large"));
     Footprint::at_rest(&daemon);
 }

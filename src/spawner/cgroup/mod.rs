@@ -68,16 +68,29 @@ impl Layout {
         }
     }
 
-    /// Takes the group of a sandbox that has ended: for the next one where it is as new, and else to remove it.
+    /// Makes the group of a sandbox that has ended as a new one, or removes it. Tells whether it can be kept.
     ///
     /// # Errors
-    /// `EBUSY`, with the group, while a process of it is not quite gone.
-    pub(super) fn put_back(&self, group: Group) -> Result<(), (Group, io::Error)> {
+    /// `EBUSY` while a process of it is not quite gone.
+    pub(super) fn release(&self, group: &mut Group) -> io::Result<bool> {
         match (self, group) {
-            (Self::V1(base), Group::V1(group)) => {
-                base.put_back(group).map_err(|(group, error)| (Group::V1(group), error))
-            }
-            (_, group) => group.remove().map_err(|error| (group, error)),
+            (Self::V1(base), Group::V1(group)) => base.release(group),
+            (_, group) => group.remove().map(|()| false),
+        }
+    }
+
+    /// Keeps a group that is as a new one for the next sandbox.
+    pub(super) fn keep(&self, group: Group) {
+        if let (Self::V1(base), Group::V1(group)) = (self, group) {
+            base.keep(group);
+        }
+    }
+
+    /// Removes the groups that are kept.
+    pub(super) fn trim(&self) -> io::Result<()> {
+        match self {
+            Self::V1(base) => base.trim(),
+            Self::V2(_) => Ok(()),
         }
     }
 
@@ -124,7 +137,15 @@ impl Group {
         }
     }
 
-    /// Processor time of the tree so far, microseconds.
+    /// What is counted from here on is the program's: init stands, and waits.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        match self {
+            Self::V1(group) => group.begin(),
+            Self::V2(group) => group.begin(),
+        }
+    }
+
+    /// Processor time of the program and all below it so far, microseconds.
     pub(super) fn cpu_time_us(&self) -> io::Result<u64> {
         match self {
             Self::V1(group) => group.cpu_time_us(),
@@ -145,14 +166,6 @@ impl Group {
         match self {
             Self::V1(group) => group.counters(),
             Self::V2(group) => group.counters(),
-        }
-    }
-
-    /// Forgets the highest memory so far, where the kernel can do that.
-    pub(super) fn forget_peak(&self) -> io::Result<()> {
-        match self {
-            Self::V1(group) => group.forget_peak(),
-            Self::V2(_) => Ok(()),
         }
     }
 

@@ -139,7 +139,8 @@ impl Base {
         let mut folders = Vec::new();
         let made = self.make_folders(number, &mut folders).and_then(|()| {
             let ((files, join), event) = (Files::open(&folders)?, EventFd::from_flags(event_flags())?);
-            let group = Group { number, folders: folders.clone(), join, files, event, limits: None };
+            let (folders, before) = (folders.clone(), Counted::default());
+            let group = Group { number, folders, join, files, before, event, limits: None };
             group.watch_memory()?;
             Ok(group)
         });
@@ -161,19 +162,16 @@ impl Base {
         Ok(())
     }
 
-    /// Keeps an empty group for the next sandbox, unless that would be told from a new one by it.
-    ///
-    /// # Errors
-    /// `EBUSY` while a process of it is not quite gone.
-    pub(super) fn put_back(&self, mut group: Group) -> Result<(), (Group, io::Error)> {
-        match self.renew(&mut group) {
-            Ok(true) if self.kept.borrow().len() < KEPT => {
-                self.kept.borrow_mut().push(group);
-                Ok(())
-            }
-            Ok(_) => group.remove().map_err(|error| (group, error)),
-            Err(error) => Err((group, error)),
+    pub(super) fn release(&self, group: &mut Group) -> io::Result<bool> {
+        let keeps = self.renew(group)? && self.kept.borrow().len() < KEPT;
+        if !keeps {
+            group.remove()?;
         }
+        Ok(keeps)
+    }
+
+    pub(super) fn keep(&self, group: Group) {
+        self.kept.borrow_mut().push(group);
     }
 
     /// Makes the group as a new one. Tells whether it is: what is still charged for a page cache stays so. What
@@ -256,8 +254,12 @@ impl Base {
         Ok(Cgroup::load_with_specified_controllers(hierarchies, path, vec![controller.to_owned()]))
     }
 
+    pub(super) fn trim(&self) -> io::Result<()> {
+        self.kept.take().iter().try_for_each(Group::remove)
+    }
+
     pub(super) fn remove(&self) -> io::Result<()> {
-        self.kept.borrow_mut().drain(..).try_for_each(|group| group.remove())?;
+        self.trim()?;
         self.places.iter().try_for_each(|place| file::remove_folder(&place.folder()))
     }
 }
@@ -276,6 +278,7 @@ pub(in crate::spawner) struct Group {
     folders: Vec<(&'static str, PathBuf)>,
     join: Vec<File>,
     files: Files,
+    before: Counted,
     event: EventFd,
     /// Those in force.
     limits: Option<Limits>,
@@ -314,35 +317,38 @@ impl Group {
         self.event.as_fd()
     }
 
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        self.files.peak_memory.write_all_at(b"0", 0)?;
+        self.before = self.files.count()?;
+        Ok(())
+    }
+
     pub(super) fn cpu_time_us(&self) -> io::Result<u64> {
-        Ok(file::number_of(&self.files.cpu)? / 1000)
+        Ok(file::number_of(&self.files.cpu)?.saturating_sub(self.before.cpu) / 1000)
     }
 
     pub(super) fn oom_kills(&self) -> io::Result<u64> {
-        file::keyed_in(&file::text_of(&self.files.oom)?, "oom_kill")
+        Ok(self.files.oom_kills()?.saturating_sub(self.before.oom_kills))
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let number = |file: &File| file::number_of(file).ok();
-        let files = &self.files;
-        let io = files.io.as_ref().and_then(|file| file::text_of(file).ok());
-        let peak = files.peak_processes.as_ref().and_then(number);
-        let denied = files.denied_processes.as_ref().and_then(|file| file::text_of(file).ok());
+        let Ok(counted) = self.files.count() else { return Counters::default() };
+        let (before, files) = (&self.before, &self.files);
+        let cpu = counted.cpu.saturating_sub(before.cpu) / 1000;
+        let user = counted.cpu_user.saturating_sub(before.cpu_user);
+        let (user, system) = divided(cpu, user, counted.cpu_system.saturating_sub(before.cpu_system));
+        let peak = files.peak_processes.as_ref().and_then(|file| file::number_of(file).ok());
         Counters {
-            cpu_user_us: number(&files.cpu_user).map(|ns| ns / 1000),
-            cpu_system_us: number(&files.cpu_system).map(|ns| ns / 1000),
-            memory_peak: number(&files.peak_memory),
+            cpu_user_us: Some(user),
+            cpu_system_us: Some(system),
+            memory_peak: file::number_of(&files.peak_memory).ok(),
             processes_peak: peak.map(|peak| peak.saturating_sub(OWN_PROCESSES)),
-            io_read: io.as_deref().map(|text| sum_of(text, "Read")),
-            io_write: io.as_deref().map(|text| sum_of(text, "Write")),
-            oom_kills: self.oom_kills().ok(),
-            processes_denied: denied.and_then(|text| file::keyed_in(&text, "max").ok()),
+            io_read: since(counted.io_read, before.io_read),
+            io_write: since(counted.io_write, before.io_write),
+            oom_kills: Some(counted.oom_kills.saturating_sub(before.oom_kills)),
+            processes_denied: since(counted.processes_denied, before.processes_denied),
             ..Counters::default()
         }
-    }
-
-    pub(super) fn forget_peak(&self) -> io::Result<()> {
-        Ok(self.files.peak_memory.write_all_at(b"0", 0)?)
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {
@@ -401,6 +407,53 @@ impl Files {
     }
 }
 
+/// What the files of a group said at one moment, from when it was made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    /// Nanoseconds, by the clock.
+    cpu: u64,
+    /// Nanoseconds, by looking at each tick what runs.
+    cpu_user: u64,
+    cpu_system: u64,
+    oom_kills: u64,
+    io_read: Option<u64>,
+    io_write: Option<u64>,
+    processes_denied: Option<u64>,
+}
+
+impl Files {
+    fn count(&self) -> io::Result<Counted> {
+        let io = self.io.as_ref().map(file::text_of).transpose()?;
+        let denied = self.denied_processes.as_ref().map(file::text_of).transpose()?;
+        Ok(Counted {
+            cpu: file::number_of(&self.cpu)?,
+            cpu_user: file::number_of(&self.cpu_user)?,
+            cpu_system: file::number_of(&self.cpu_system)?,
+            oom_kills: self.oom_kills()?,
+            io_read: io.as_deref().map(|text| sum_of(text, "Read")),
+            io_write: io.as_deref().map(|text| sum_of(text, "Write")),
+            processes_denied: denied.map(|text| file::keyed_in(&text, "max")).transpose()?,
+        })
+    }
+
+    fn oom_kills(&self) -> io::Result<u64> {
+        file::keyed_in(&file::text_of(&self.oom)?, "oom_kill")
+    }
+}
+
+fn since(now: Option<u64>, before: Option<u64>) -> Option<u64> {
+    Some(now?.saturating_sub(before.unwrap_or(0)))
+}
+
+/// The whole is exact; its parts are in the ratio that the ticks tell, as times(2) has it. Without a tick all of it counts
+/// as the program's own.
+fn divided(whole: u64, user: u64, system: u64) -> (u64, u64) {
+    let ticks = u128::from(user) + u128::from(system);
+    let part = (u128::from(whole) * u128::from(system)).checked_div(ticks).unwrap_or(0);
+    let system = u64::try_from(part).unwrap_or(whole);
+    (whole - system, system)
+}
+
 fn sum_of(text: &str, direction: &str) -> u64 {
     let of_line = |line: &str| {
         let mut words = line.split(' ').skip(1);
@@ -442,6 +495,13 @@ fn event_flags() -> EfdFlags {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn processor_time_is_divided_without_loss() {
+        assert_eq!(divided(1000, 4_000_000, 12_000_000), (250, 750));
+        assert_eq!(divided(1000, 0, 0), (1000, 0));
+        assert_eq!(divided(u64::MAX, 0, u64::MAX), (0, u64::MAX));
+    }
 
     #[test]
     fn bytes_of_all_devices_are_added() {

@@ -70,7 +70,8 @@ impl Base {
         let path = self.own.join(number.to_string());
         let folder = Path::new(MOUNT).join(&path);
         fs::create_dir(&folder).map_err(|error| file::about(&folder, "", format_args!("cannot be made: {error}")))?;
-        let mut group = Group { handle: File::open(&folder)?, path, folder, limits: None };
+        let (handle, before) = (File::open(&folder)?, Counters::default());
+        let mut group = Group { handle, path, folder, limits: None, before, cpu_before: 0 };
         match group.limit(limits) {
             Ok(()) => Ok(group),
             Err(error) => {
@@ -198,6 +199,9 @@ pub(in crate::spawner) struct Group {
     handle: File,
     /// Those in force.
     limits: Option<Limits>,
+    /// What was counted before the program began.
+    before: Counters,
+    cpu_before: u64,
 }
 
 impl Group {
@@ -225,8 +229,15 @@ impl Group {
         self.handle.as_fd()
     }
 
+    /// The highest memory cannot be forgotten before Linux 6.12, and the highest number of processes never.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        self.cpu_before = file::keyed(&self.folder, "cpu.stat", "usage_usec")?;
+        self.before = self.counted();
+        Ok(())
+    }
+
     pub(super) fn cpu_time_us(&self) -> io::Result<u64> {
-        file::keyed(&self.folder, "cpu.stat", "usage_usec")
+        Ok(file::keyed(&self.folder, "cpu.stat", "usage_usec")?.saturating_sub(self.cpu_before))
     }
 
     /// Kills while this group was at its own limit. `oom_kill` alone counts the host's need as well.
@@ -238,6 +249,11 @@ impl Group {
     }
 
     pub(super) fn counters(&self) -> Counters {
+        self.counted().since(&self.before)
+    }
+
+    /// From when the group was made.
+    fn counted(&self) -> Counters {
         let number = |name| file::number(&self.folder, name).ok();
         let keyed = |name, key| file::keyed(&self.folder, name, key).ok();
         Counters {

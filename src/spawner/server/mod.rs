@@ -41,6 +41,9 @@ const EVENTS: usize = 64;
 /// Requests that are taken before the sandboxes are looked at again.
 const REQUESTS_AT_ONCE: usize = 32;
 
+/// So long after the last job, what was kept for others is let go.
+const REST: Duration = Duration::from_secs(1);
+
 /// Between two looks at helpers that free large file systems.
 const HELPERS_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,6 +62,8 @@ pub(super) struct Server {
     sandboxes: Vec<Sandbox>,
     trees: Vec<NamedTree>,
     stock: Stock,
+    /// When to let go of what is kept, since the last sandbox ended.
+    rest: Option<Instant>,
 }
 
 impl Server {
@@ -72,7 +77,7 @@ impl Server {
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL))?;
         let (sandboxes, trees, stock) = (Vec::new(), Vec::new(), Stock::new(ready));
-        Ok(Self { host, epoll, timer, signals, connection, sandboxes, trees, stock })
+        Ok(Self { host, epoll, timer, signals, connection, sandboxes, trees, stock, rest: None })
     }
 
     /// Serves until the connection ends, then ends every sandbox and removes what this instance has.
@@ -117,6 +122,7 @@ impl Server {
         }
         self.host.disposal.reap();
         self.look_at_limits(now)?;
+        self.look_at_rest(now);
         if socket_event { self.on_socket(now) } else { Ok(()) }
     }
 
@@ -144,7 +150,7 @@ impl Server {
     fn set_timer(&self) -> io::Result<()> {
         let helpers = self.host.disposal.is_busy().then(|| instant() + HELPERS_PAUSE);
         let stock = self.next_look_at_stock(instant());
-        match self.sandboxes.iter().filter_map(Sandbox::deadline).chain(helpers).chain(stock).min() {
+        match self.sandboxes.iter().filter_map(Sandbox::deadline).chain(helpers).chain(stock).chain(self.rest).min() {
             None => self.timer.unset()?,
             Some(deadline) => {
                 // A time of zero would switch the timer off (timerfd_settime(2)).
@@ -167,6 +173,18 @@ impl Server {
             && self.sandboxes.iter().all(|sandbox| sandbox.is_settled(now))
     }
 
+    fn look_at_rest(&mut self, now: Instant) {
+        if self.rest.is_none_or(|rest| now < rest) {
+            return;
+        }
+        let rests = self.sandboxes.iter().all(Sandbox::is_in_stock);
+        self.rest = (!rests).then(|| now + REST);
+        if rests {
+            self.host.note_left(self.host.layout.trim());
+            self.host.blocks.trim();
+        }
+    }
+
     fn next_look_at_stock(&self, now: Instant) -> Option<Instant> {
         let standing = self.standing();
         if self.stock.wants(standing, now) {
@@ -178,7 +196,7 @@ impl Server {
     /// Makes one for the next job.
     fn prepare_one(&mut self, now: Instant) {
         let (number, wish) = (self.stock.number(), self.stock.wish());
-        let made = create::with_work(&self.host, number, wish.work, &wish.limits, now);
+        let made = create::with_work(&self.host, number, &wish, now);
         if let Err(error) = made.and_then(|sandbox| self.take_in(sandbox)) {
             tracing::error!(?error, "no sandbox could be prepared; one is made when a job asks");
             self.stock.pause(now);

@@ -79,7 +79,7 @@ impl Server {
     /// The tree of a sandbox of the stock, or of one that is begun now: it then stands sooner.
     fn tree_of_a_ready_one(&mut self, size: Size, now: Instant) -> Option<(Tree, Number)> {
         self.stock.wish_for_work(size);
-        if self.standing() == 0 {
+        if self.standing() == 0 && self.stock.wants(0, now) {
             self.prepare_one(now);
         }
         let found = self.sandboxes.iter_mut().filter(|sandbox| sandbox.is_in_stock());
@@ -139,12 +139,11 @@ impl Server {
     fn try_start(&mut self, start: &Start, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), CreateError> {
         ceiling::check(&start.plan).map_err(CreateError::Refused)?;
         self.stock.wish_for(start.plan.limits);
-        let number = match self.prepared_for(&start.plan.mounts) {
-            Some(number) => number,
-            None => {
-                let number = self.stock.number();
-                self.take_in(create::with_trees(&self.host, number, &self.trees, start, now)?)?
-            }
+        let number = if let Some(number) = self.prepared_for(&start.plan.mounts) {
+            number
+        } else {
+            let number = self.stock.number();
+            self.take_in(create::with_trees(&self.host, number, &self.trees, start, now)?)?
         };
         let Some(sandbox) = self.sandboxes.iter_mut().find(|sandbox| sandbox.number == number) else { return Ok(()) };
         let assigned = create::assign(&self.host, sandbox, start, descriptors, now);

@@ -9,7 +9,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
-use super::{CHANNEL, KINDS, MEMORY, PROCESS, Server};
+use super::{CHANNEL, KINDS, MEMORY, PROCESS, REST, Server};
 use crate::base::id::{ProcessId, SandboxId};
 use crate::base::time::{Instant, micros};
 use crate::plan::protocol::{EXITED, FAILED, MESSAGE_BYTES, READY, STARTED, step};
@@ -116,7 +116,10 @@ impl Server {
 
     fn on_message(&mut self, index: usize, heard: Heard, now: Instant) -> Result<(), Lost> {
         match heard {
-            Heard::Ready => self.on_ready(index),
+            Heard::Ready => {
+                self.on_ready(index, now);
+                Ok(())
+            }
             Heard::Started => self.on_started(index, now),
             Heard::Failed { step, errno } => self.on_failed(index, name_of(step), errno, now),
             Heard::Exited { status, wall_us } => self.on_exited(index, status, wall_us, now),
@@ -130,8 +133,12 @@ impl Server {
     }
 
     /// A job that came before is begun now.
-    fn on_ready(&mut self, index: usize) -> Result<(), Lost> {
-        let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
+    fn on_ready(&mut self, index: usize, now: Instant) {
+        let Some(sandbox) = self.sandboxes.get_mut(index) else { return };
+        if sandbox.cause.is_some() {
+            // It is being ended already.
+            return;
+        }
         let begun = sandbox.ready().and_then(|()| match sandbox.job.as_mut() {
             None => Ok(()),
             Some(job) => {
@@ -142,8 +149,8 @@ impl Server {
         if let Err(error) = begun {
             tracing::error!(sandbox = sandbox.number.0, %error, "a sandbox that stands cannot be used");
             end(sandbox, Cause::Setup);
+            self.stock.pause(now);
         }
-        Ok(())
     }
 
     fn on_started(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
@@ -157,15 +164,13 @@ impl Server {
     fn on_failed(&mut self, index: usize, step: &str, errno: u32, now: Instant) -> Result<(), Lost> {
         self.leave(index, Cause::Setup, None, now);
         let Some(sandbox) = self.sandboxes.get(index) else { return Ok(()) };
-        match &sandbox.job {
-            Some(job) => self.connection.send(&Reply::Failed { sandbox: job.id, step: step.to_owned(), errno }),
-            None => {
-                let errno = Errno::from_raw(errno.cast_signed());
-                tracing::error!(sandbox = sandbox.number.0, step, %errno, "a sandbox could not be prepared");
-                self.stock.pause(now);
-                Ok(())
-            }
+        if let Some(job) = &sandbox.job {
+            return self.connection.send(&Reply::Failed { sandbox: job.id, step: step.to_owned(), errno });
         }
+        let errno = Errno::from_raw(errno.cast_signed());
+        tracing::error!(sandbox = sandbox.number.0, step, %errno, "a sandbox could not be prepared");
+        self.stock.pause(now);
+        Ok(())
     }
 
     fn on_exited(&mut self, index: usize, status: u32, wall_us: [u32; 2], now: Instant) -> Result<(), Lost> {
@@ -222,17 +227,23 @@ impl Server {
 
     /// Removes the group; when that works, nothing of the sandbox is left.
     fn finish(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
-        let mut sandbox = self.sandboxes.swap_remove(index);
+        let Some(sandbox) = self.sandboxes.get_mut(index) else { return Ok(()) };
         if let Some(memory) = sandbox.group.memory_event() {
             forget(&self.epoll, memory)?;
         }
-        if let Err((group, error)) = self.host.layout.put_back(sandbox.group) {
-            tracing::debug!(sandbox = sandbox.number.0, %error, "the group is still busy");
-            sandbox.group = group;
-            sandbox.retry_later(now);
-            self.sandboxes.push(sandbox);
-            return Ok(());
+        let keeps = match self.host.layout.release(&mut sandbox.group) {
+            Ok(keeps) => keeps,
+            Err(error) => {
+                tracing::debug!(sandbox = sandbox.number.0, %error, "the group is still busy");
+                sandbox.retry_later(now);
+                return Ok(());
+            }
+        };
+        let sandbox = self.sandboxes.swap_remove(index);
+        if keeps {
+            self.host.layout.keep(sandbox.group);
         }
+        self.rest = Some(now + REST);
         self.host.note_left(self.host.disposal.take(&self.host.single, sandbox.temporary, || Ok(())));
         if let Some(tree) = sandbox.work {
             self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
