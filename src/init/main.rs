@@ -1,7 +1,7 @@
 //! pid 1 of a sandbox: starts the program it is told to, reaps everything, reports.
 //!
 //! ```text
-//! guard -> READY -> wait for EXEC -> limits -> write files -> fork, exec -> STARTED -> reap ... main ended
+//! guard -> READY -> wait for EXEC -> limits -> write files -> vfork, exec -> STARTED -> reap ... main ended
 //!       -> kill and reap all others -> EXITED -> wait until the spawner closes the channel -> exit
 //! ```
 //!
@@ -99,22 +99,15 @@ fn run(order: &Order) -> Result<Ended, Failure> {
     let program = program::read(order.program).map_err(at(step::READ_PROGRAM))?;
     kernel::change_directory(program.directory).map_err(at(step::ENTER_DIRECTORY))?;
     program::write_files(order.files).map_err(at(step::WRITE_FILES))?;
-    let [report, tell_errno] = kernel::pipe().map_err(at(step::FORK))?;
     let begin = kernel::monotonic_us().map_err(at(step::FORK))?;
-    let child = match kernel::fork().map_err(at(step::FORK))? {
-        0 => become_the_program(order, &program, tell_errno),
-        child => child,
-    };
-    kernel::close(tell_errno);
+    let mut launch = Launch { stdio: order.stdio, program, failure: None };
+    let child = kernel::spawn(become_the_program, &mut launch).map_err(at(step::FORK))?;
+    if let Some(errno) = launch.failure {
+        return Err(Failure { step: step::EXECUTE, errno });
+    }
     for fd in [order.program, order.files].into_iter().chain(order.stdio) {
         kernel::close(fd);
     }
-    // End of file: exec closed the other end. Anything else is why it did not happen.
-    let mut errno = [0_u8; 4];
-    if kernel::read(report, &mut errno).map_err(at(step::EXECUTE))? == 4 {
-        return Err(Failure { step: step::EXECUTE, errno: Errno(i32::from_le_bytes(errno)) });
-    }
-    kernel::close(report);
     tell([STARTED, order.process, 0, 0, 0, 0, 0, 0]);
     Ok(reap(child, begin))
 }
@@ -125,10 +118,16 @@ fn limit(order: &Order) -> Result<(), Errno> {
     kernel::set_resource_limit(kernel::RLIMIT_FSIZE, order.file_size)
 }
 
-/// In the child: three descriptors, a session of its own, default signals, exec.
-fn become_the_program(order: &Order, program: &program::Program, tell_errno: Fd) -> ! {
-    let errno = program::execute(order.stdio, program, tell_errno);
-    kernel::tell(tell_errno, &errno.0.to_le_bytes());
+/// What the child needs, and where it says why it could not execute the program.
+struct Launch {
+    stdio: [Fd; 3],
+    program: program::Program,
+    failure: Option<Errno>,
+}
+
+/// In the child: three descriptors, a session of its own, exec.
+extern "C" fn become_the_program(launch: &mut Launch) -> ! {
+    launch.failure = Some(program::execute(launch.stdio, &launch.program));
     kernel::exit(127)
 }
 

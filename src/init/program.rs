@@ -1,6 +1,6 @@
 //! Reads what is to be started, writes its input files, starts it.
 use crate::kernel::{self, Errno, Fd};
-use crate::protocol::{FILES_MAGIC, PROGRAM_MAGIC};
+use crate::protocol::{CHANNEL, FILES_MAGIC, PROGRAM_MAGIC};
 
 /// Where a program named without `/` is looked for, in this order.
 const SEARCH: [&[u8]; 3] = [b"/usr/local/bin/", b"/usr/bin/", b"/bin/"];
@@ -119,19 +119,19 @@ fn write_all(file: Fd, mut content: &[u8]) -> Result<(), Errno> {
 }
 
 /// In the child: descriptors 0, 1, 2, a session of its own, exec. Comes back only with why it failed.
-pub(crate) fn execute(stdio: [Fd; 3], program: &Program, tell_errno: Fd) -> Errno {
-    match prepare(stdio, tell_errno) {
+pub(crate) fn execute(stdio: [Fd; 3], program: &Program) -> Errno {
+    match prepare(stdio) {
         Ok(()) => search_and_execute(program),
         Err(errno) => errno,
     }
 }
 
-fn prepare(stdio: [Fd; 3], tell_errno: Fd) -> Result<(), Errno> {
+fn prepare(stdio: [Fd; 3]) -> Result<(), Errno> {
     kernel::set_session()?;
     // Copies far above first: a source must not be overwritten before it was copied.
     let mut high = [0; 3];
     for (place, fd) in high.iter_mut().zip(stdio) {
-        *place = kernel::duplicate_above(fd, tell_errno + 1)?;
+        *place = kernel::duplicate_above(fd, CHANNEL + 1)?;
     }
     for (target, fd) in (0..).zip(high) {
         kernel::duplicate(fd, target)?;

@@ -31,7 +31,7 @@ pub const STARTED: u32 = 16;
 pub const FAILED: u32 = 17;
 
 /// Init to spawner: the program ended and everything it left was reaped. Word 1: process, word 2: wait
-/// status, words 3 and 4: its wall time in microseconds, from fork to the reaping of the program, low word first.
+/// status, words 3 and 4: its wall time in microseconds, from vfork(2) to the reaping of the program, low word first.
 pub const EXITED: u32 = 18;
 
 /// First word of the program memfd.
