@@ -1,0 +1,137 @@
+//! Nothing of a job is found by those after it in the same place.
+//!
+//! A daemon with one place runs one job at a time, so that whatever it keeps from one sandbox for the next is used by
+//! the next. What differs between two jobs and may is named in one table, `MAY_DIFFER` of `probe.py`.
+mod phases;
+mod share;
+mod usage;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Daemon, printed, python, with};
+
+/// Prints everything that a program can observe.
+const PROBE: &str = include_str!("probe.py");
+/// Looks for traces (`look`), or leaves them (`leave`).
+const TRACES: &str = include_str!("traces.py");
+
+/// After a job that left everything, this many look.
+const FOLLOWERS: usize = 10;
+
+/// A daemon that runs one job at a time.
+fn one_place() -> Daemon {
+    Daemon::start(&[("KILN_API_JOB_MAX_CONCURRENT", "1")])
+}
+
+fn traces(what: &str) -> Value {
+    with(python(TRACES), json!({"args": [what], "limits": {"processes": 64, "open_files": 1024}}))
+}
+
+#[track_caller]
+fn object(job: &Value) -> BTreeMap<String, Value> {
+    serde_json::from_str(printed(job)).unwrap()
+}
+
+/// Names with what they were and what they are, where that is not the same.
+fn differences<'a>(
+    before: &'a BTreeMap<String, Value>,
+    now: &'a BTreeMap<String, Value>,
+) -> Vec<(&'a str, Option<&'a Value>, Option<&'a Value>)> {
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let both = names.into_iter().map(|name| (name.as_str(), before.get(name), now.get(name)));
+    both.filter(|(_, before, now)| before != now).collect()
+}
+
+#[track_caller]
+fn assert_same(before: &BTreeMap<String, Value>, now: &BTreeMap<String, Value>, which: &str) {
+    let found = differences(before, now);
+    assert!(found.is_empty(), "{which} differs from the first:\n{found:#?}");
+}
+
+/// What each part of `leave` must come to: what is allowed was done, what is refused was tried.
+fn left() -> BTreeMap<String, Value> {
+    let refused = json!(["EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "EPERM"]);
+    let done = ["survivors", "objects", "files", "sockets", "of_the_process", "quotas"];
+    let tried = [("settings", json!([])), ("loopback", refused), ("mount", json!("EPERM")), ("name", json!("EPERM"))];
+    let done = done.into_iter().map(|name| (name, json!("OK")));
+    done.chain(tried).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[track_caller]
+fn leave_traces(daemon: &Daemon) {
+    assert_eq!(object(&daemon.execute(&traces("leave"))), left());
+}
+
+/// What `look` says of a new sandbox. Beside it are the quotas, of which each job has all.
+fn nothing() -> BTreeMap<String, Value> {
+    let way = json!([true, i32::MAX, 10, 3]);
+    let same = [
+        ("abstract connect", json!("ECONNREFUSED")),
+        ("abstract bind", json!("OK")),
+        ("flow label", json!("ENOENT")),
+        ("keys", json!(["EPERM", "EPERM", "EPERM"])),
+        ("ipc", json!(["ENOENT", "ENOENT", "ENOENT"])),
+        ("message queue", json!("ENOENT")),
+        ("lock", json!(true)),
+        ("pids", json!([true, true])),
+        ("files", json!([])),
+    ];
+    let of_each = |address: &str| {
+        [
+            (format!("listens on {address}"), json!("ECONNREFUSED")),
+            (format!("bind {address}"), json!("OK")),
+            (format!("way to {address}"), way.clone()),
+        ]
+    };
+    let same = same.into_iter().map(|(name, value)| (name.to_owned(), value));
+    same.chain(of_each("127.0.0.1")).chain(of_each("::1")).collect()
+}
+
+const QUOTAS: [&str; 5] = ["message queues", "inotify", "signals", "locked memory", "pipes"];
+
+#[track_caller]
+fn look(daemon: &Daemon) -> BTreeMap<String, Value> {
+    object(&daemon.execute(&traces("look")))
+}
+
+/// Sockets that wait (both families), names, objects, files, locks, labels of flows, what TCP remembers of a way, and
+/// what one user may have of each.
+#[test]
+fn what_a_job_leaves_is_not_found_by_the_ten_after_it() {
+    let daemon = one_place();
+    let first = look(&daemon);
+    let (quotas, rest) = first.clone().into_iter().partition(|(name, _)| QUOTAS.contains(&name.as_str()));
+    assert_same(&nothing(), &rest, "the first job");
+    let quotas: BTreeMap<String, Value> = quotas;
+    assert!(quotas.len() == QUOTAS.len() && quotas.values().all(|count| count.as_u64() > Some(0)), "{quotas:#?}");
+    for round in 1..=3 {
+        leave_traces(&daemon);
+        assert_same(&first, &look(&daemon), &format!("the job after {round}"));
+    }
+    for follower in 2..=FOLLOWERS {
+        assert_same(&first, &look(&daemon), &format!("follower {follower}"));
+    }
+}
+
+#[test]
+fn the_tenth_job_observes_what_the_first_did() {
+    let daemon = one_place();
+    let probe = || object(&daemon.execute(&python(PROBE)));
+    let first = probe();
+    for name in ["self/net/snmp", "links/0", "mount/0", "file/work", "proc/sys/net/core/somaxconn", "status/CapBnd"] {
+        assert!(first.contains_key(name), "{name} is not observed");
+    }
+    for number in 2..=FOLLOWERS {
+        leave_traces(&daemon);
+        assert_same(&first, &probe(), &format!("job {number}"));
+    }
+}
+
+#[test]
+fn a_difference_is_found() {
+    let before = BTreeMap::from([(String::from("same"), json!(1)), (String::from("gone"), json!(1))]);
+    let now = BTreeMap::from([(String::from("same"), json!(1)), (String::from("new"), json!(2))]);
+    assert_eq!(differences(&before, &now), [("gone", Some(&json!(1)), None), ("new", None, Some(&json!(2)))]);
+}
