@@ -25,10 +25,9 @@ import live  # noqa: E402
 SANDBOXES, CLIENTS, QUESTIONS = 500, 8, 200
 PATIENCE_SECONDS = 300
 SLEEP = {"image": "host", "command": ["/bin/sleep", "1000"], "timeout": PATIENCE_SECONDS, "async": True}
-# Names of /proc/meminfo (proc_meminfo(5)) and what they are.
+# Names of /proc/meminfo (proc_meminfo(5)) and what they are. Of the whole host: nothing else should run.
 PARTS = [("SUnreclaim", "slab that cannot be reclaimed"), ("KernelStack", "stacks in the kernel"),
-         ("PageTables", "page tables"), ("Percpu", "memory of each processor"), ("AnonPages", "memory of processes"),
-         ("Shmem", "tmpfs")]
+         ("PageTables", "page tables"), ("Percpu", "memory of each processor"), ("Shmem", "tmpfs")]
 LOCAL = threading.local()
 
 
@@ -104,11 +103,15 @@ def show_answers(daemon):
 
 def show_memory(daemon, before, count):
     now = host.memory_kib()
-    each = (before["MemAvailable"] - now["MemAvailable"]) / count
-    print(f"memory of each running job: {each:.0f} KiB less is available; of it")
-    for name, what in PARTS:
-        print(f"  {what:32} {(now[name] - before[name]) / count:7.1f} KiB")
     server, spawner = host.both(daemon)
+    inits = host.children(spawner)
+    parts = [(what, now[name] - before[name]) for name, what in PARTS]
+    parts.append(("init", sum(map(host.private_kib, inits))))
+    parts.append(("the program", sum(host.private_kib(program) for init in inits for program in host.children(init))))
+    print(f"memory of each running job: {sum(kib for _, kib in parts) / count:.0f} KiB")
+    for what, kib in parts:
+        print(f"  {what:32} {kib / count:7.1f} KiB")
+    print(f"  {'by what is no longer available':32} {(before['MemAvailable'] - now['MemAvailable']) / count:7.1f} KiB")
     print(f"server {host.resident_kib(server) / 1024:.1f} MiB and {host.descriptors(server)} descriptors, "
           f"spawner {host.resident_kib(spawner) / 1024:.1f} MiB and {host.descriptors(spawner)} descriptors")
 

@@ -27,6 +27,12 @@ def resident_kib(process):
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
 
 
+def private_kib(process):
+    """Memory that no other process shares (proc_pid_smaps(5))."""
+    lines = (PROC / str(process) / "smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
 def descriptors(process):
     return len(os.listdir(PROC / str(process) / "fd"))
 

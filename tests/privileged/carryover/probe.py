@@ -151,10 +151,11 @@ def files():
     for folder in ("/work", "/tmp", "/dev/shm", "/dev", "/"):
         found = os.statvfs(folder)
         yield f"free{folder}", [found.f_blocks, found.f_bfree, found.f_files, found.f_ffree, found.f_flag]
-    for name in ("cgroup", "gid_map", "setgroups", "limits", "loginuid", "sessionid", "oom_score_adj",
+    for name in ("cgroup", "setgroups", "limits", "loginuid", "sessionid", "oom_score_adj",
                  "coredump_filter", "personality", "timers", "timerslack_ns", "cpuset", "comm", "cmdline"):
         yield f"self/{name}", read(f"/proc/self/{name}")
-    yield "self/uid_map", read("/proc/self/uid_map").split()[::2]
+    for name in ("uid_map", "gid_map"):  # which block it is, is no matter
+        yield f"self/{name}", read(f"/proc/self/{name}").split()[::2]
     for name in ("shm", "sem", "msg"):
         yield f"sysvipc/{name}", read(f"/proc/sysvipc/{name}")
     yield "proc", sorted(name for name in os.listdir("/proc") if not name.isdigit())
