@@ -12,8 +12,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use caps::CapSet;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
@@ -141,6 +143,7 @@ pub(super) fn user_namespace(single: &SingleThreaded, block: Block) -> io::Resul
 /// at capabilities, which a change of ids would take away.
 fn hold_namespace(block: Block, mut made: PipeWriter, mut held: PipeReader) -> io::Result<()> {
     let owner = block.outside(0);
+    COUNTED.iter().try_for_each(|resource| unbounded(*resource))?;
     caps::securebits::set_keepcaps(true).map_err(io::Error::other)?;
     let permitted = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
     setresgid(Gid::from_raw(owner), Gid::from_raw(owner), Gid::from_raw(owner))?;
@@ -152,6 +155,19 @@ fn hold_namespace(block: Block, mut made: PipeWriter, mut held: PipeReader) -> i
 }
 
 const MADE: [u8; 1] = [1];
+
+/// What the owner may have at most is written down with the namespace. An ipc namespace is taken away some time after its
+/// last process, and what was in it counts for the owner until then: it must not be lacking in the next sandbox, whose
+/// programs have limits of their own.
+const COUNTED: [Resource; 3] = [Resource::RLIMIT_MSGQUEUE, Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_SIGPENDING];
+
+/// Where a host withholds the capability for it, the limit stays as it is (getrlimit(2)).
+fn unbounded(resource: Resource) -> io::Result<()> {
+    match setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY) {
+        Ok(()) | Err(Errno::EPERM) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
 
 fn wait_for(mut ready: PipeReader) -> io::Result<()> {
     ready.read_exact(&mut [0; MADE.len()]).map_err(|error| io::Error::other(format!("it was not made: {error}")))
