@@ -19,6 +19,7 @@ const TRACES: &str = include_str!("traces.py");
 
 /// After a job that left everything, this many look.
 const FOLLOWERS: usize = 10;
+const FEW_FOLLOWERS: usize = 3;
 /// Of those that run after it, so many have its place at the latest: a daemon may have several by turns.
 const MOST_FOLLOWERS: usize = 100;
 
@@ -61,11 +62,17 @@ fn left() -> BTreeMap<String, Value> {
     done.chain(tried).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Gives the block of ids that it was in.
+/// What a job told, and in which block of ids it ran.
+#[track_caller]
+fn run(daemon: &Daemon, request: &Value) -> (BTreeMap<String, Value>, u64) {
+    let mut told = object(&daemon.execute(request));
+    let block = told.remove("block").unwrap().as_u64().unwrap();
+    (told, block)
+}
+
 #[track_caller]
 fn leave_traces(daemon: &Daemon) -> u64 {
-    let mut told = object(&daemon.execute(&traces("leave")));
-    let block = told.remove("block").unwrap().as_u64().unwrap();
+    let (told, block) = run(daemon, &traces("leave"));
     assert_eq!(told, left());
     block
 }
@@ -97,12 +104,14 @@ fn nothing() -> BTreeMap<String, Value> {
 
 const QUOTAS: [&str; 5] = ["message queues", "inotify", "signals", "locked memory", "pipes"];
 
-/// What is found, and in which block of ids.
 #[track_caller]
 fn look(daemon: &Daemon) -> (BTreeMap<String, Value>, u64) {
-    let mut found = object(&daemon.execute(&traces("look")));
-    let block = found.remove("block").unwrap().as_u64().unwrap();
-    (found, block)
+    run(daemon, &traces("look"))
+}
+
+#[track_caller]
+fn probe(daemon: &Daemon) -> (BTreeMap<String, Value>, u64) {
+    run(daemon, &python(PROBE))
 }
 
 /// Sockets that wait (both families), names, objects, files, locks, labels of flows, what TCP remembers of a way, and
@@ -135,14 +144,39 @@ fn what_a_job_leaves_is_not_found_by_the_ten_after_it() {
 #[test]
 fn the_tenth_job_observes_what_the_first_did() {
     let daemon = one_place();
-    let probe = || object(&daemon.execute(&python(PROBE)));
-    let first = probe();
+    let (first, _) = probe(&daemon);
     for name in ["self/net/snmp", "links/0", "mount/0", "file/work", "proc/sys/net/core/somaxconn", "status/CapBnd"] {
         assert!(first.contains_key(name), "{name} is not observed");
     }
     for number in 2..=FOLLOWERS {
         leave_traces(&daemon);
-        assert_same(&first, &probe(), &format!("job {number}"));
+        assert_same(&first, &probe(&daemon).0, &format!("job {number}"));
+    }
+}
+
+/// One kind after the other: whatever tells that a place was used must tell so of each alone.
+#[test]
+fn what_sends_no_packet_is_not_observed_either() {
+    let daemon = one_place();
+    let (first, _) = probe(&daemon);
+    for kind in ["ways", "names", "groups"] {
+        let (mut dirty, mut followers) = (BTreeSet::new(), 0);
+        for number in 0..MOST_FOLLOWERS {
+            // Neither of the two has always the same places.
+            if number % 5 < 2 {
+                let (told, block) = run(&daemon, &traces(kind));
+                assert_eq!(told["whispered"], "OK", "{kind}");
+                dirty.insert(block);
+            } else {
+                let (found, block) = probe(&daemon);
+                assert_same(&first, &found, &format!("a job after {kind}"));
+                followers += usize::from(dirty.contains(&block));
+            }
+            if followers == FEW_FOLLOWERS {
+                break;
+            }
+        }
+        assert_eq!(followers, FEW_FOLLOWERS, "jobs in the place of one that was at {kind}");
     }
 }
 

@@ -199,7 +199,9 @@ def probe():
     # The tables of the network come first: to ask for others counts in them.
     for part in (network_tables, kernel_settings, status, mounts, descriptors, process, processes, files, route_tables):
         found.update(part())
-    return {name: value for name, value in found.items() if not name.startswith(tuple(MAY_DIFFER))}
+    found = {name: value for name, value in found.items() if not name.startswith(tuple(MAY_DIFFER))}
+    # Which place of the daemon this is.
+    return {**found, "block": int(read("/proc/self/uid_map").split()[1])}
 
 
 print(json.dumps(probe()))

@@ -1,5 +1,6 @@
-# Looks for what an earlier job may have left (`look`), and leaves every trace that it can (`leave`). Prints
-# one JSON object of names and outcomes. Runs in the sandbox; the same names and ports in every job.
+# Looks for what an earlier job may have left (`look`), leaves every trace that it can (`leave`), or one of those that
+# hardly any counter shows. Prints one JSON object of names and outcomes. Runs in the sandbox; the same names and ports
+# in every job.
 import array, ctypes, errno, fcntl, json, os, resource, signal, socket, struct, sys, time
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -261,7 +262,38 @@ def leave():
     return left
 
 
+def ways():
+    for port in range(1, 100):
+        for family, address in (*LOOPBACKS, (socket.AF_INET, f"127.1.2.{port}")):
+            with socket.socket(family, socket.SOCK_DGRAM) as plug:
+                plug.connect((address, port))
+
+
+def names():
+    for family, address in LOOPBACKS:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(family, kind) as plug:
+                plug.bind((address, PORT))
+                if kind == socket.SOCK_STREAM:
+                    plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5)
+                    plug.listen()
+
+
+def groups():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plug:
+        plug.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("224.1.1.1") + bytes([127, 0, 0, 1]))
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as plug:
+        group = socket.inet_pton(socket.AF_INET6, "ff01::4711") + struct.pack("=I", socket.if_nametoindex("lo"))
+        plug.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
+
+
+# What sends no packet and leaves no socket: ways that are looked for, names that are bound, groups that are joined.
+WHISPERS = {"ways": ways, "names": names, "groups": groups}
 # Which place of the daemon this is: the first id of its block, on the host.
 with open("/proc/self/uid_map") as place:
     found = {"block": int(place.read().split()[1])}
-print(json.dumps({**found, **(look() if sys.argv[1] == "look" else leave())}))
+if sys.argv[1] in WHISPERS:
+    found["whispered"] = attempt(WHISPERS[sys.argv[1]])
+else:
+    found.update(look() if sys.argv[1] == "look" else leave())
+print(json.dumps(found))
