@@ -7,12 +7,14 @@ CARGO ?= cargo
 # waits until the script has cleaned up.
 export KEEP PORT
 
-.PHONY: help deps build demo test test-vm fmt lint advisories
+.PHONY: help deps build demo test test-vm leak density fmt lint advisories
 
 help:
 	@echo 'make demo      build, start the daemon on 127.0.0.1, run real programs (KEEP=1, PORT=N)'
 	@echo 'make test      the whole suite, with the VM tests'
 	@echo 'make test-vm   only the tests in the Debian VM (systemd, cgroup v2)'
+	@echo 'make leak      10,000 jobs through the release build, and what the host shows before and after (root)'
+	@echo 'make density   500 sandboxes at once in the release build, and what each needs (root)'
 	@echo 'make build     release build of kiln and kiln-spawner'
 	@echo 'make deps      install the Debian packages that building and testing need'
 	@echo 'make fmt lint  format the code; run clippy as the tests do'
@@ -34,6 +36,12 @@ test:
 test-vm:
 	packaging/deps.sh test
 	tests/vm/run.sh
+
+leak: build
+	tests/bench/leak.py target/release/kiln
+
+density: build
+	tests/bench/density.py target/release/kiln
 
 fmt:
 	$(CARGO) fmt

@@ -40,9 +40,14 @@ use crate::lang::Languages;
 use crate::launch::{Launcher, client};
 use crate::queue::{Parts, Queue, QueueConfig, Versions};
 use crate::store::{Store, StoreError};
+use crate::sys::process;
 
 /// Longest that a job waits for a place before a synchronous request is told to look later.
 const QUEUE_TIME: Duration = Duration::from_mins(1);
+
+/// What is open at most: each connection with two logs that it reads, 500 running jobs with three each, and some for the
+/// store. Services are started with 1,024 (systemd.exec(5)), on which a hundred jobs and their callers would run out.
+const OPEN_FILES: u64 = 3 * 1024 + 3 * 500 + 1024;
 
 /// What connections may take.
 const CONNECTIONS: ConnectionBounds =
@@ -131,8 +136,10 @@ fn privileged_part(config: &Config) -> Result<Privileged, DaemonError> {
     user::give(&config.data_dir, user).map_err(unavailable)?;
     let instance = instance::load_or_make(&config.data_dir).map_err(unavailable)?;
     let local = local_socket(config)?;
-    let (spawner, socket) =
-        spawner::start(&config.sandbox.spawner_path, instance, config.sandbox.ready).map_err(unavailable)?;
+    process::raise_open_files(OPEN_FILES)
+        .map_err(|error| unavailable(format_args!("raise the limit of open files: {error}")))?;
+    let ready = config.sandbox.ready;
+    let (spawner, socket) = spawner::start(&config.sandbox.spawner_path, instance, ready).map_err(unavailable)?;
     user::become_for_ever(user).map_err(unavailable)?;
     tracing::info!(%instance, data = %config.data_dir.display(), spawner = spawner.pid(), "privileges dropped");
     Ok(Privileged { spawner, socket, local })

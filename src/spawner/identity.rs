@@ -6,15 +6,19 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 
+use caps::CapSet;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use nix::sched::CloneFlags;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
 use crate::base::id::InstanceId;
 use crate::plan::JOB_ID;
@@ -26,7 +30,7 @@ const FIRST: u32 = 0x4000_0000;
 /// Ids of one job: 0 to 2,047 inside.
 const BLOCK: u32 = ID_BLOCK;
 /// Sandboxes that one spawner can have alive.
-pub(super) const BLOCKS: u32 = 1024;
+pub(super) const BLOCKS: u32 = 768;
 /// Areas there are.
 const AREAS: u32 = (0x8000_0000 - FIRST) / (BLOCK * BLOCKS);
 
@@ -155,22 +159,58 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
 }
 
 /// A new user namespace in which 0–2,047 are the ids of `block`, and nothing else is mapped (`user_namespaces(7)`).
+///
+/// It is made as an id of the block that nobody has inside. What its processes hold of message queues, inotify instances
+/// and queued signals counts for its creator as well: were that root, one job could use up what root itself may have.
 fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> {
-    let (ours, theirs) = io::pipe().map(|(reader, writer)| (writer, reader))?;
-    let pidfd = match process::clone(single, CloneFlags::CLONE_NEWUSER, None)? {
+    let (release, held) = io::pipe().map(|(reader, writer)| (writer, reader))?;
+    let (ready, made) = io::pipe()?;
+    let pidfd = match process::clone(single, CloneFlags::empty(), None)? {
         Clone::Child => {
-            drop(ours);
-            // End of file: the parent has what it wanted, or is gone.
-            let waited = io::copy(&mut { theirs }, &mut io::sink());
-            process::leave(i32::from(waited.is_err()))
+            drop((release, ready));
+            process::leave(i32::from(hold_namespace(block, made, held).is_err()))
         }
         Clone::Parent(pidfd) => pidfd,
     };
-    drop(theirs);
-    let mapped = map(&pidfd, block);
-    drop(ours);
+    drop((held, made));
+    let mapped = wait_for(ready).and_then(|()| map(&pidfd, block));
+    drop(release);
     waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED)?;
     mapped
+}
+
+/// Makes it, says so, and stays until nobody holds the other end. A host that lets only root make user namespaces looks
+/// at capabilities, which a change of ids would take away.
+fn hold_namespace(block: Block, mut made: PipeWriter, mut held: PipeReader) -> io::Result<()> {
+    let owner = block.outside(0);
+    COUNTED.iter().try_for_each(|resource| unbounded(*resource))?;
+    caps::securebits::set_keepcaps(true).map_err(io::Error::other)?;
+    let permitted = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
+    setresgid(Gid::from_raw(owner), Gid::from_raw(owner), Gid::from_raw(owner))?;
+    setresuid(Uid::from_raw(owner), Uid::from_raw(owner), Uid::from_raw(owner))?;
+    caps::set(None, CapSet::Effective, &permitted).map_err(io::Error::other)?;
+    unshare(CloneFlags::CLONE_NEWUSER)?;
+    made.write_all(&MADE)?;
+    io::copy(&mut held, &mut io::sink()).map(drop)
+}
+
+const MADE: [u8; 1] = [1];
+
+/// What the owner may have at most is written down with the namespace. An ipc namespace is taken away some time after its
+/// last process, and what was in it counts for the owner until then: it must not be lacking in the next sandbox, whose
+/// programs have limits of their own.
+const COUNTED: [Resource; 3] = [Resource::RLIMIT_MSGQUEUE, Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_SIGPENDING];
+
+/// Where a host withholds the capability for it, the limit stays as it is (getrlimit(2)).
+fn unbounded(resource: Resource) -> io::Result<()> {
+    match setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY) {
+        Ok(()) | Err(Errno::EPERM) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn wait_for(mut ready: PipeReader) -> io::Result<()> {
+    ready.read_exact(&mut [0; MADE.len()]).map_err(|error| io::Error::other(format!("it was not made: {error}")))
 }
 
 fn map(pidfd: &OwnedFd, block: Block) -> io::Result<OwnedFd> {

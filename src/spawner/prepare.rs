@@ -11,7 +11,6 @@ use std::time::Duration;
 use caps::{CapSet, Capability};
 use nix::libc::CLONE_NEWTIME;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Uid, geteuid};
 
@@ -25,7 +24,7 @@ use super::options::Options;
 use crate::base::id::InstanceId;
 use crate::sys::memfd::{self, Kind};
 use crate::sys::mount::{self, Attributes};
-use crate::sys::process::SingleThreaded;
+use crate::sys::process::{self, SingleThreaded};
 use crate::sys::seccomp;
 
 /// Where locks are. They are never removed: a lock on a removed file would hold nothing.
@@ -66,7 +65,7 @@ pub(super) fn prepare(options: Options) -> io::Result<Host> {
         return Err(io::Error::other("kiln-spawner must be started as root"));
     }
     let single = SingleThreaded::prove()?;
-    raise_open_files().map_err(say("raise the limit of open files"))?;
+    process::raise_open_files(OPEN_FILES).map_err(say("raise the limit of open files"))?;
     make_run_folder().map_err(say("make /run/kiln"))?;
     let instance = lock_instance(options.instance)?;
     let blocks = Blocks::reserve(Path::new(RUN), options.instance).map_err(say("reserve user ids"))?;
@@ -106,17 +105,9 @@ fn check_owner(folder: &Path, owner: Uid) -> io::Result<()> {
     Err(io::Error::other(format!("{} {what}", folder.display())))
 }
 
-/// What the sandboxes hold open at most, each a dozen on cgroup v1, and some for the spawner itself.
-const OPEN_FILES: u64 = 16 * 1024 + 1024;
-
-/// Running out would fail sandboxes half-way. To raise a hard limit needs a capability that some hosts withhold
-/// (getrlimit(2)).
-fn raise_open_files() -> io::Result<()> {
-    let (_soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, hard.max(OPEN_FILES)).map_err(|errno| {
-        io::Error::other(format!("from {hard} to {OPEN_FILES}: {errno}; set LimitNOFILE={OPEN_FILES} or `ulimit -n`"))
-    })
-}
+/// What the sandboxes hold open at most, each two dozen on cgroup v1, and some for the spawner itself. Running out would
+/// fail sandboxes half-way.
+const OPEN_FILES: u64 = 24 * 768 + 1024;
 
 /// Waits for an earlier spawner of this instance, which ends by itself when its server is gone.
 fn lock_instance(instance: InstanceId) -> io::Result<nix::fcntl::Flock<File>> {

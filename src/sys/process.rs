@@ -5,6 +5,7 @@ use std::{fs, io, ptr};
 
 use nix::fcntl::AtFlags;
 use nix::sched::CloneFlags;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
 /// Proof that this process has exactly one thread.
@@ -169,6 +170,18 @@ fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: no pointer is passed; the one caller is a child that uses none of them any more.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets this process have at least so many descriptors open. To raise a hard limit needs a capability that some hosts withhold
+/// (getrlimit(2)).
+///
+/// # Errors
+/// Says what to set before the start.
+pub fn raise_open_files(wanted: u64) -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(wanted), hard.max(wanted)).map_err(|errno| {
+        io::Error::other(format!("from {hard} to {wanted}: {errno}; set LimitNOFILE={wanted} or `ulimit -n`"))
+    })
 }
 
 /// Ends this process at once, without running anything else.

@@ -92,6 +92,17 @@ fn a_limit_above_its_ceiling_is_a_400_that_names_limit_asked_and_ceiling() {
 }
 
 /// Every thread: privileges are a thread's own (capabilities(7)).
+/// Services are started with 1,024 (systemd.exec(5)), and so is every daemon here. 1,024 connections, two logs each, and
+/// 500 jobs with two pipes and a log each need more.
+#[test]
+fn the_server_may_open_what_its_bounds_allow() {
+    let daemon = shared();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.server())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let soft: u64 = line.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(soft >= 3 * 1024 + 3 * 500, "{line}");
+}
+
 #[test]
 fn the_server_holds_no_privilege() {
     let daemon = shared();

@@ -81,11 +81,15 @@ pub(crate) fn measured<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (given, begin.elapsed())
 }
 
-/// `kiln serve` with these variables and no others.
+/// `kiln serve` with these variables and no others, and the soft limit of open files that services have.
 #[expect(clippy::disallowed_methods, reason = "the program under test is started here")]
 pub(crate) fn serve(data: &Path, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
-    command.arg("serve").env_clear().env("PATH", "/usr/bin:/bin").env("KILN_DATA_DIR", data);
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "ulimit -Sn 1024; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_kiln"), "serve"])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("KILN_DATA_DIR", data);
     command.envs([("KILN_API_HOST", "127.0.0.1"), ("KILN_API_PORT", "0"), ("KILN_API_AUTH_ENABLED", "false")]);
     // Daemons of several tests run at once: none has the local socket of the installation.
     command.env("KILN_API_SOCKET", "");

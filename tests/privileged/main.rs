@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod carryover;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod crash;

@@ -186,6 +186,26 @@ fn logs(daemon: &Daemon) -> usize {
     host::paths_below(&daemon.data().join("logs")).iter().filter(|path| path.is_file()).count()
 }
 
+/// Made and ended as fast as it goes, which is when the kernel is behind with what is left of each.
+#[test]
+fn six_hundred_short_jobs_by_eight_clients_leave_nothing_behind() {
+    let daemon = Daemon::start(&[]);
+    let short = || assert_ended_by(&daemon.execute(&command(&["true"])), "exited", "completed");
+    let all = |count: usize| {
+        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| (0..count / 8).for_each(|_| short())))));
+    };
+    all(80);
+    let (before, objects) = (Footprint::at_rest(&daemon), KernelObjects::now());
+    let spawner = resident(daemon.spawner());
+    let count = if scale() == 1 { 600 } else { 80 };
+    all(count);
+    until_equal(seconds(30), &before, || Footprint::of(&daemon));
+    until_equal(seconds(60), &Vec::new(), || KernelObjects::now().leaked_since(&objects, count));
+    let grown = resident(daemon.spawner()).saturating_sub(spawner);
+    assert!(grown <= SPAWNER_GROWTH_KIB, "the spawner has {grown} KiB more");
+    assert_eq!(total(&daemon), 80 + count);
+}
+
 /// A helper frees what is large, and nothing else happens after it that would have it reaped.
 #[test]
 fn a_large_tree_leaves_no_process_when_nothing_follows() {

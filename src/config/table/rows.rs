@@ -7,7 +7,7 @@ use crate::lang::folder;
 const LONGEST_REQUEST_SECONDS: u32 = 3600;
 
 /// Of sandboxes that nobody uses yet. Each takes some memory and a block of user ids.
-const MOST_READY: u32 = 256;
+const MOST_READY: u32 = 128;
 
 /// A body is read into memory whole.
 const LARGEST_REQUEST: u64 = 1 << 30;
