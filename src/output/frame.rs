@@ -8,7 +8,7 @@
 //!
 //! The counts are cumulative in the frame's phase, this frame included. The checksum covers the
 //! header before it and the payload.
-use super::checksum::Crc32c;
+use crate::base::checksum::Crc32c;
 use crate::base::id::LogId;
 use crate::base::time::Timestamp;
 

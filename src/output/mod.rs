@@ -7,7 +7,6 @@
 //!
 //! Not here: who may read, when a job has printed too much.
 mod capture;
-mod checksum;
 mod fault;
 mod frame;
 mod mark;

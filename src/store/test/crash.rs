@@ -21,7 +21,7 @@ fn writer(dir: &Path, limits: &str) -> Child {
 
 /// One line for each change that was committed, or that is about to delete.
 fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     out.write_all(format!("\n{line}\n").as_bytes()).unwrap();
     out.flush().unwrap();
 }
@@ -140,7 +140,7 @@ fn a_kill_at_any_moment_loses_nothing_acknowledged() {
 fn a_disk_that_is_full_refuses_and_loses_nothing_acknowledged() {
     let dir = TempDir::new().unwrap();
     drop(open(dir.path()).unwrap());
-    let mut child = writer(dir.path(), "trap '' XFSZ; ulimit -f 4000;");
+    let mut child = writer(dir.path(), "trap '' XFSZ; ulimit -f 12000;");
     let lines: Vec<_> = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).collect();
     child.wait().unwrap();
     let mut known = HashMap::new();

@@ -6,16 +6,16 @@ const TABLE: [u32; 256] = table();
 
 /// A checksum that grows with the bytes that are put in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Crc32c(u32);
+pub struct Crc32c(u32);
 
 impl Crc32c {
     /// The checksum of nothing.
-    pub(super) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self(u32::MAX)
     }
 
     /// The checksum after these bytes too.
-    pub(super) fn with(self, bytes: &[u8]) -> Self {
+    pub fn with(self, bytes: &[u8]) -> Self {
         Self(bytes.iter().fold(self.0, |sum, byte| {
             let [low, ..] = sum.to_le_bytes();
             let entry = TABLE.get(usize::from(low ^ byte)).copied().unwrap_or(0);
@@ -24,7 +24,7 @@ impl Crc32c {
     }
 
     /// The number.
-    pub(super) const fn value(self) -> u32 {
+    pub const fn value(self) -> u32 {
         !self.0
     }
 }
