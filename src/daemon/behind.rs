@@ -74,13 +74,13 @@ impl Core for Behind {
         phase: Phase,
         stream: Stream,
     ) -> BoxFuture<'a, Result<Captured, ReadError>> {
-        let phase = phase_of(phase);
         async move {
-            let printed = output::printed(self.logs.clone(), record.log, phase).await.map_err(unreadable)?;
-            Ok(shown(match stream {
-                Stream::Stdout => printed.stdout,
-                Stream::Stderr => printed.stderr,
-            }))
+            if is_silent(record, phase, stream) {
+                return Ok(Captured::default());
+            }
+            let (phase, stream) = (phase_of(phase), stream_of(stream));
+            let printed = output::printed(self.logs.clone(), record.log, phase, stream).await;
+            printed.map(shown).map_err(unreadable)
         }
         .boxed()
     }
@@ -221,12 +221,28 @@ const fn phase_of(phase: Phase) -> output::Phase {
     }
 }
 
-fn selected(selection: Selection) -> output::Selection {
-    let stream = selection.stream.map(|stream| match stream {
+const fn stream_of(stream: Stream) -> output::Stream {
+    match stream {
         Stream::Stdout => output::Stream::Stdout,
         Stream::Stderr => output::Stream::Stderr,
+    }
+}
+
+fn selected(selection: Selection) -> output::Selection {
+    output::Selection { phase: phase_of(selection.phase), stream: selection.stream.map(stream_of) }
+}
+
+/// Whether the record says that nothing was printed, so that the log need not be read.
+fn is_silent(record: &Record, phase: Phase, stream: Stream) -> bool {
+    let result = record.attempts.last().and_then(|attempt| match phase {
+        Phase::Compile => attempt.compile.as_ref(),
+        Phase::Run => attempt.run.as_ref(),
     });
-    output::Selection { phase: phase_of(selection.phase), stream }
+    let printed = result.map(|result| match stream {
+        Stream::Stdout => result.stdout_bytes,
+        Stream::Stderr => result.stderr_bytes,
+    });
+    printed == Some(0)
 }
 
 fn refusal(error: &queue::SubmitError) -> SubmitError {

@@ -174,8 +174,8 @@ async fn what_never_printed_has_printed_nothing() {
     let dir = TempDir::new().unwrap();
     let id = LogId::new();
     assert_eq!(LogReader::open(dir.path(), id).unwrap_err(), LogError::Missing { id });
-    let printed = printed(dir.path().to_path_buf(), id, Phase::Run).await.unwrap();
-    assert_eq!(printed, Printed::default());
+    let printed = printed(dir.path().to_path_buf(), id, Phase::Run, Stream::Stdout).await.unwrap();
+    assert_eq!(printed, Captured::default());
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn what_is_not_this_log_is_refused() {
     assert_eq!(rotate, LogError::NotBuilt { policy: "rotate" });
     write(dir.path(), id, &[]);
     let again = LogWriter::create(dir.path(), id, Policy::EndAtLimit).unwrap_err();
-    assert!(matches!(again, LogError::Disk { .. }));
+    assert!(matches!(again, LogError::Exists { .. }));
     write(dir.path(), other, &[]);
     fs::copy(path_of(dir.path(), other), path_of(dir.path(), id)).unwrap();
     let error = LogReader::open(dir.path(), id).unwrap_err();

@@ -25,22 +25,19 @@ use crate::job::termination::Termination;
 use crate::lang::Languages;
 use crate::launch::{Image, InputFile, Launcher, Program, SandboxLimits, SandboxRequest, Tree};
 use crate::output::{LogError, LogWriter, Mark, Phase, Policy};
-use crate::store::StoreError;
 
 /// An end before the program ran.
 type Early = Box<Termination>;
 
 /// Knows how to do a piece of work.
 pub(super) trait Execute: Send + Sync {
-    /// Does it to the end: nothing of it runs any more, and all of its output is in the log.
-    fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome>;
+    /// Does it to the end: nothing of it runs any more, and all of its output is in the log. The record says already
+    /// that the job runs, and would after the end of this process.
+    fn execute(self: Arc<Self>, task: Task) -> BoxFuture<'static, Outcome>;
 
     /// Whether anything can be begun.
     fn is_able(&self) -> bool;
 }
-
-/// Ready when the record says durably that the job runs: no program starts before.
-pub(super) type Recorded = BoxFuture<'static, Result<(), StoreError>>;
 
 /// One attempt at a job that has a place.
 pub(super) struct Task {
@@ -87,7 +84,7 @@ struct Attempting<'a> {
 }
 
 impl Execute for SandboxWork {
-    fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome> {
+    fn execute(self: Arc<Self>, task: Task) -> BoxFuture<'static, Outcome> {
         Box::pin(async move {
             let mut attempt = Attempt {
                 number: task.number,
@@ -97,7 +94,7 @@ impl Execute for SandboxWork {
                 version: self.version(&task.request.work),
                 first_id: None,
             };
-            let ended = self.attempt(&task, recorded, &mut attempt).await;
+            let ended = self.attempt(&task, &mut attempt).await;
             Outcome { attempt, termination: ended.unwrap_or_else(|early| *early) }
         })
     }
@@ -113,14 +110,13 @@ impl SandboxWork {
     }
 
     /// The whole attempt.
-    async fn attempt(&self, task: &Task, recorded: Recorded, attempt: &mut Attempt) -> Result<Termination, Early> {
+    async fn attempt(&self, task: &Task, attempt: &mut Attempt) -> Result<Termination, Early> {
         let prepared = program::prepare(&task.request, &self.languages).map_err(early)?;
         let disk = task.request.limits.disk;
-        let (tree, recorded) = tokio::join!(self.launcher.make_tree(disk, inodes_of(disk)), recorded);
-        recorded.map_err(|error| setup_failed(format!("the job could not be recorded: {error}")))?;
-        // After the record: a log of a job that nobody remembers would stay for ever.
-        let log = self.open_log(task)?;
-        let tree = tree.map_err(|error| Box::new(refusal(&error)))?;
+        // Both at once: the log is made while the spawner works.
+        let (tree, log) = tokio::join!(self.launcher.make_tree(disk, inodes_of(disk)), async { self.open_log(task) });
+        let tree = tree.map_err(|error| Box::new(refusal(&error)));
+        let (log, tree) = (log?, tree?);
         attempt.first_id = Some(tree.first_id());
         let mut attempting = Attempting { work: self, task, log, attempt };
         let ended = attempting.phases(prepared, &tree).await;
@@ -128,11 +124,11 @@ impl SandboxWork {
         ended
     }
 
-    /// A short piece of file work: one folder, one file, two writes to the page cache. The log is there already where
-    /// a daemon went away after it had made the log and before the record of the attempt was on the disk.
+    /// A short piece of file work: one file, two writes to the page cache. The log is there already where a power loss
+    /// left the log and took the record of the attempt.
     fn open_log(&self, task: &Task) -> Result<LogWriter, Early> {
-        let log = match LogWriter::reopen(&self.logs, task.log) {
-            Err(LogError::Missing { .. }) => LogWriter::create(&self.logs, task.log, Policy::EndAtLimit),
+        let log = match LogWriter::create(&self.logs, task.log, Policy::EndAtLimit) {
+            Err(LogError::Exists { .. }) => LogWriter::reopen(&self.logs, task.log),
             other => other,
         };
         let marked = log.and_then(|mut log| {
