@@ -101,7 +101,7 @@ pub fn run(config: Config, languages: &Languages, warnings: &[Warning]) -> Resul
         tracing::warn!(setting = key, "{message}");
     }
     let Privileged { spawner: mut own, socket, local } = privileged_part(&config)?;
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build().map_err(internal)?;
     let ended = runtime.block_on(serve(config, languages, (socket, local), own.pid()));
     runtime.shutdown_timeout(STOP_TIME);
     let status = own.wait().map_err(internal)?;
@@ -202,6 +202,12 @@ async fn serve(
     // Why it ended says more than that the last flush failed.
     let committed = store.commit().await.map_err(|error| unwritable(&config.data_dir, &error));
     ended.and(committed)
+}
+
+/// One for four processors: what the server does for a job is a fraction of what its sandbox does, and a job that
+/// goes from worker to worker waits for each to wake.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(4))
 }
 
 async fn stop_queue(queue: &Queue) {

@@ -12,12 +12,6 @@ pub enum LogError {
         /// The log.
         id: LogId,
     },
-    /// Something was printed under this id before.
-    #[error("there is a log {id} already")]
-    Exists {
-        /// The log.
-        id: LogId,
-    },
     /// The file is not a log of this version, or another log's.
     #[error("log {id} is damaged: {message}")]
     Damaged {
@@ -45,10 +39,10 @@ pub enum LogError {
 impl LogError {
     /// A failure of the file system.
     pub(super) fn of_io(id: LogId, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::Missing { id },
-            io::ErrorKind::AlreadyExists => Self::Exists { id },
-            _ => Self::Disk { id, message: error.to_string() },
+        if error.kind() == io::ErrorKind::NotFound {
+            Self::Missing { id }
+        } else {
+            Self::Disk { id, message: error.to_string() }
         }
     }
 }

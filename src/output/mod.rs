@@ -6,6 +6,7 @@
 //! loss when `sync` did.
 //!
 //! Not here: who may read, when a job has printed too much.
+mod attempt;
 mod capture;
 mod fault;
 mod frame;
@@ -19,6 +20,7 @@ mod test;
 
 use std::path::{Path, PathBuf};
 
+pub use attempt::AttemptLog;
 pub use capture::Captured;
 pub use fault::LogError;
 pub use frame::{Counts, Frame, PAYLOAD_MAX, Phase, Seq, Stream};

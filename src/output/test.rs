@@ -186,7 +186,7 @@ fn what_is_not_this_log_is_refused() {
     assert_eq!(rotate, LogError::NotBuilt { policy: "rotate" });
     write(dir.path(), id, &[]);
     let again = LogWriter::create(dir.path(), id, Policy::EndAtLimit).unwrap_err();
-    assert!(matches!(again, LogError::Exists { .. }));
+    assert!(matches!(again, LogError::Disk { .. }));
     write(dir.path(), other, &[]);
     fs::copy(path_of(dir.path(), other), path_of(dir.path(), id)).unwrap();
     let error = LogReader::open(dir.path(), id).unwrap_err();

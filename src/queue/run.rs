@@ -24,7 +24,7 @@ use crate::job::state::status_of;
 use crate::job::termination::Termination;
 use crate::lang::Languages;
 use crate::launch::{Image, InputFile, Launcher, Program, SandboxLimits, SandboxRequest, Tree};
-use crate::output::{LogError, LogWriter, Mark, Phase, Policy};
+use crate::output::{AttemptLog, Mark, Phase};
 
 /// An end before the program ran.
 type Early = Box<Termination>;
@@ -79,7 +79,7 @@ struct Step {
 struct Attempting<'a> {
     work: &'a SandboxWork,
     task: &'a Task,
-    log: LogWriter,
+    log: AttemptLog,
     attempt: &'a mut Attempt,
 }
 
@@ -124,19 +124,10 @@ impl SandboxWork {
         ended
     }
 
-    /// A short piece of file work: one file, two writes to the page cache. The log is there already where a power loss
-    /// left the log and took the record of the attempt.
-    fn open_log(&self, task: &Task) -> Result<LogWriter, Early> {
-        let log = match LogWriter::create(&self.logs, task.log, Policy::EndAtLimit) {
-            Err(LogError::Exists { .. }) => LogWriter::reopen(&self.logs, task.log),
-            other => other,
-        };
-        let marked = log.and_then(|mut log| {
-            let mark = Mark::Attempt { number: task.number };
-            task.live.printed(log.append_mark(Phase::Run, mark, self.clock.now())?);
-            Ok(log)
-        });
-        marked.map_err(|error| early(format!("the output could not be kept: {error}; look at the data disk")))
+    /// A short piece of file work: nothing is made yet.
+    fn open_log(&self, task: &Task) -> Result<AttemptLog, Early> {
+        let log = AttemptLog::begin(&self.logs, task.log, Mark::Attempt { number: task.number }, self.clock.now());
+        log.map_err(|error| early(format!("the output could not be kept: {error}; look at the data disk")))
     }
 }
 
@@ -195,15 +186,16 @@ impl Attempting<'_> {
         phase.run(request).await.map_err(|error| Box::new(refusal(&error)))
     }
 
-    /// The log's last entry. The record says the same: a log without it is not wrong.
+    /// The log's last entry. The record says the same: a log without it is not wrong, and a job that printed nothing
+    /// has no log.
     fn note_end(&mut self, ended: &Result<Termination, Early>) {
         let reason = match ended {
             Ok(termination) => termination.reason,
             Err(termination) => termination.reason,
         };
         let mark = Mark::Ended { status: status_of(reason) };
-        match self.log.append_mark(Phase::Run, mark, self.work.clock.now()) {
-            Ok(seq) => self.task.live.printed(seq),
+        match self.log.end(mark, self.work.clock.now()) {
+            Ok(()) => self.task.live.printed(self.log.seq()),
             Err(error) => tracing::warn!(job = %self.task.id, %error, "queue: no mark at the end"),
         }
     }
