@@ -101,7 +101,8 @@ pub fn run(config: Config, languages: &Languages, warnings: &[Warning]) -> Resul
         tracing::warn!(setting = key, "{message}");
     }
     let Privileged { spawner: mut own, socket, local } = privileged_part(&config)?;
-    let runtime = runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build().map_err(internal)?;
+    let runtime =
+        runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build().map_err(internal)?;
     let ended = runtime.block_on(serve(config, languages, (socket, local), own.pid()));
     runtime.shutdown_timeout(STOP_TIME);
     let status = own.wait().map_err(internal)?;

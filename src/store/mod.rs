@@ -29,8 +29,8 @@ mod fault;
 mod feed;
 mod health;
 mod index;
-mod journal;
 mod jobs;
+mod journal;
 mod keys;
 mod list;
 mod mark;
@@ -137,8 +137,7 @@ impl Store {
         began.map_err(|error| broken(dir.join(journal::NAME), &error))?;
         let health = Arc::new(Health::default());
         let last = watch::Sender::new(seq);
-        let disk =
-            commit::Disk { file: journal.file(), mark, last: last.subscribe(), health: Arc::clone(&health) };
+        let disk = commit::Disk { file: journal.file(), mark, last: last.subscribe(), health: Arc::clone(&health) };
         let database = Database { db, file, trees: trees.clone(), health: Arc::clone(&health) };
         let unstarted = |error: io::Error| unopenable(format!("cannot start a thread: {error}"));
         let settler = Settler::start(database, seq).map_err(unstarted)?;

@@ -158,7 +158,10 @@ impl Shared {
     fn ask(&self, wanted: Wish) {
         let mut wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
         let more = match (*wish, wanted) {
-            (Wish::Stop, _) | (_, Wish::Nothing) | (Wish::Settle, Wish::Settle) | (Wish::Flush, Wish::Settle | Wish::Flush) => false,
+            (Wish::Stop, _)
+            | (_, Wish::Nothing)
+            | (Wish::Settle, Wish::Settle)
+            | (Wish::Flush, Wish::Settle | Wish::Flush) => false,
             (_, Wish::Settle | Wish::Flush | Wish::Stop) => true,
         };
         if more {

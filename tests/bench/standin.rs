@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use kiln::base::id::ProcessId;
 use kiln::sys::socket::{self, Received};
+use kiln::wire::MAX_MESSAGE;
 use kiln::wire::reply::{Cause, Counters, Reply};
 use kiln::wire::request::{Request, START_DESCRIPTORS};
-use kiln::wire::MAX_MESSAGE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 fn main() -> ExitCode {
