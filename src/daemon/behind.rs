@@ -1,7 +1,7 @@
 //! What stands behind the API: fits its trait to queue, store and output.
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub(super) struct Behind {
     pub(super) languages: Arc<Languages>,
     pub(super) versions: Versions,
     pub(super) usage: Usage,
+    /// The languages as they are shown, since so many changes of their versions.
+    pub(super) shown: Mutex<(Option<u64>, Arc<[KnownLanguage]>)>,
 }
 
 impl Core for Behind {
@@ -186,7 +188,22 @@ impl Core for Behind {
         }
     }
 
-    fn languages(&self) -> Vec<KnownLanguage> {
+    fn languages(&self) -> Arc<[KnownLanguage]> {
+        let changes = self.versions.changes();
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.0 != Some(changes) {
+            *shown = (Some(changes), self.known_languages());
+        }
+        Arc::clone(&shown.1)
+    }
+
+    fn host_usage(&self) -> HostUsage {
+        self.usage.last()
+    }
+}
+
+impl Behind {
+    fn known_languages(&self) -> Arc<[KnownLanguage]> {
         let known = |language: &crate::lang::Language| {
             let (needs, compile_needs) = (language.needs, language.compile_needs);
             Some(KnownLanguage {
@@ -201,10 +218,6 @@ impl Core for Behind {
             })
         };
         self.languages.iter().filter_map(known).collect()
-    }
-
-    fn host_usage(&self) -> HostUsage {
-        self.usage.last()
     }
 }
 

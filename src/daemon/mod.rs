@@ -18,7 +18,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -175,7 +175,15 @@ async fn serve(
     tracing::info!(queued = recovered.queued, ended = recovered.ended, "jobs of an earlier start taken up");
     housekeeping::start(queue.clone(), Arc::clone(&store), Arc::clone(&clock), config.api.job.retention);
     let usage = usage::start(config.data_dir.clone(), spawner);
-    let behind = Behind { queue: queue.clone(), launcher: launcher.clone(), logs, languages, versions, usage };
+    let behind = Behind {
+        queue: queue.clone(),
+        launcher: launcher.clone(),
+        logs,
+        languages,
+        versions,
+        usage,
+        shown: Mutex::new((None, Arc::new([]))),
+    };
     let state = ApiState {
         core: Arc::new(behind),
         clock,

@@ -87,7 +87,7 @@ fn marked(mut writer: LogWriter, mark: Mark, now: Timestamp) -> Result<LogWriter
 fn room(dir: &Path) -> io::Result<()> {
     let found = match statvfs(dir) {
         // The folder comes with the first log.
-        Err(nix::errno::Errno::ENOENT) => return Ok(()),
+        Err(nix::errno::Errno::ENOENT) => return dir.parent().map_or(Ok(()), room),
         found => found?,
     };
     if found.flags().contains(FsFlags::ST_RDONLY) {

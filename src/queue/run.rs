@@ -2,7 +2,7 @@
 //! knows how. Here: the phases of a job in sandboxes of this host. Later: a remote command.
 //!
 //! ```text
-//! make tree ─► compile, where there is one ─► run ─► drop tree
+//! ask for a tree ─► compile, where there is one ─► run ─► drop tree
 //! ```
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,14 +113,14 @@ impl SandboxWork {
     async fn attempt(&self, task: &Task, attempt: &mut Attempt) -> Result<Termination, Early> {
         let prepared = program::prepare(&task.request, &self.languages).map_err(early)?;
         let disk = task.request.limits.disk;
-        // Both at once: the log is made while the spawner works.
-        let (tree, log) = tokio::join!(self.launcher.make_tree(disk, inodes_of(disk)), async { self.open_log(task) });
-        let tree = tree.map_err(|error| Box::new(refusal(&error)));
-        let (log, tree) = (log?, tree?);
-        attempt.first_id = Some(tree.first_id());
+        // Before anything is asked of the spawner.
+        let log = self.open_log(task)?;
+        let tree = self.launcher.make_tree(disk, inodes_of(disk)).await.map_err(|error| Box::new(refusal(&error)))?;
         let mut attempting = Attempting { work: self, task, log, attempt };
         let ended = attempting.phases(prepared, &tree).await;
         attempting.note_end(&ended);
+        // Told before anything of its sandboxes: why there was none, where there was none.
+        attempt.first_id = Some(tree.first_id().await.map_err(|error| Box::new(refusal(&error)))?);
         ended
     }
 

@@ -72,18 +72,27 @@ impl Drop for Committer {
 fn serve(mut asked: mpsc::Receiver<Answer>, disk: &Disk) {
     let mut waiting = Vec::new();
     while asked.blocking_recv_many(&mut waiting, WAITERS) > 0 {
-        let outcome = disk.health.writing(|| disk.make_durable());
+        let synced = disk.health.writing(|| disk.make_durable());
+        let outcome = synced.as_ref().map(|_seq| ()).map_err(Clone::clone);
         for answer in waiting.drain(..) {
             // Whoever stopped waiting does not need the answer.
             drop(answer.send(outcome.clone()));
         }
+        // Nobody waits for the mark; a failure is remembered, and told to whoever comes next.
+        drop(synced.and_then(|seq| disk.health.writing(|| disk.note(seq))));
     }
 }
 
 impl Disk {
-    fn make_durable(&self) -> Result<(), StoreError> {
+    /// Gives the seq of a change that is durable now with all before it.
+    fn make_durable(&self) -> Result<u64, StoreError> {
         // A seq is published once its change is in the journal, so that the fdatasync takes it along.
         let seq = *self.last.borrow();
-        self.file.sync_data().and_then(|()| self.mark.set(seq)).map_err(|error| StoreError::of_io(&error))
+        self.file.sync_data().map_err(|error| StoreError::of_io(&error))?;
+        Ok(seq)
+    }
+
+    fn note(&self, seq: u64) -> Result<(), StoreError> {
+        self.mark.set(seq).map_err(|error| StoreError::of_io(&error))
     }
 }
