@@ -48,12 +48,11 @@ impl AttemptLog {
     /// # Errors
     /// When the disk refuses.
     pub fn append(&mut self, phase: Phase, stream: Stream, bytes: &[u8], now: Timestamp) -> Result<Seq, LogError> {
-        let writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => {
-                let (mark, begun) = self.begun;
-                marked(LogWriter::create(&self.dir, self.id, Policy::EndAtLimit)?, mark, begun)?
-            }
+        let writer = if let Some(writer) = self.writer.take() {
+            writer
+        } else {
+            let (mark, begun) = self.begun;
+            marked(LogWriter::create(&self.dir, self.id, Policy::EndAtLimit)?, mark, begun)?
         };
         self.writer.insert(writer).append(phase, stream, bytes, now)
     }

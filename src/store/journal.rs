@@ -105,7 +105,7 @@ impl Journal {
         header.extend_from_slice(&MAGIC);
         header.extend_from_slice(&self.generation.to_le_bytes());
         header.extend_from_slice(&flushed.to_le_bytes());
-        header.extend_from_slice(&Crc32c::new().with(&header).value().to_le_bytes());
+        header.extend_from_slice(&Crc32c::EMPTY.with(&header).value().to_le_bytes());
         self.used = header.len();
         self.file.write_all_at(&header, self.place())
     }
@@ -136,7 +136,7 @@ impl Journal {
 }
 
 fn checksum(generation: u64, seq: u64, steps: &[u8]) -> u32 {
-    Crc32c::new().with(&generation.to_le_bytes()).with(&seq.to_le_bytes()).with(steps).value()
+    Crc32c::EMPTY.with(&generation.to_le_bytes()).with(&seq.to_le_bytes()).with(steps).value()
 }
 
 /// Generation, flushed and entries of a half, up to the first that is not whole.
@@ -145,7 +145,7 @@ fn read_half(bytes: &[u8]) -> Option<(u64, u64, Vec<Entry>)> {
     let (generation, rest) = rest.split_first_chunk()?;
     let (flushed, rest) = rest.split_first_chunk()?;
     let (sum, mut rest) = rest.split_first_chunk()?;
-    let header = Crc32c::new().with(magic).with(generation).with(flushed).value();
+    let header = Crc32c::EMPTY.with(magic).with(generation).with(flushed).value();
     if *magic != MAGIC || header != u32::from_le_bytes(*sum) {
         return None;
     }

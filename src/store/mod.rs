@@ -171,13 +171,12 @@ impl Store {
     fn write(&self, memory: &mut Memory, seq: u64, writes: Writes) -> Result<(), StoreError> {
         self.health.writing(|| {
             let steps = writes.encode();
-            let append = match self.append(memory, seq, &steps)? {
-                Append::Full => {
-                    memory.journal.turn(self.settler.turn()?).map_err(|error| StoreError::of_io(&error))?;
-                    self.append(memory, seq, &steps)?
-                }
-                other => other,
-            };
+            let full = |error: io::Error| StoreError::of_io(&error);
+            let mut append = memory.journal.append(seq, &steps).map_err(full)?;
+            if append == Append::Full {
+                memory.journal.turn(self.settler.turn()?).map_err(full)?;
+                append = memory.journal.append(seq, &steps).map_err(full)?;
+            }
             self.trees.put(seq, writes);
             match append {
                 Append::Written => self.settler.wake(),
@@ -186,10 +185,6 @@ impl Store {
             }
             Ok(())
         })
-    }
-
-    fn append(&self, memory: &mut Memory, seq: u64, steps: &[u8]) -> Result<Append, StoreError> {
-        memory.journal.append(seq, steps).map_err(|error| StoreError::of_io(&error))
     }
 
     /// Leaves a database that needs no journal.

@@ -130,10 +130,10 @@ impl Shared {
             let mut settled = self.settled();
             // What fails is remembered, and refuses every later write.
             let done = match wish {
-                Wish::Nothing => Ok(()),
                 Wish::Settle => self.settle(&mut settled).map(drop),
                 Wish::Flush if settled.behind => self.flush(&mut settled).map(drop),
-                Wish::Flush => Ok(()),
+                // Whoever wrote did not want to wait for it.
+                Wish::Flush | Wish::Nothing => Ok(()),
                 Wish::Stop => return,
             };
             if done.is_err() {

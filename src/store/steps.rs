@@ -12,6 +12,17 @@ pub(super) const TREES: usize = 9;
 /// In place of the length of a value: the key is removed.
 const REMOVED: u32 = u32::MAX;
 
+/// What is written to one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step<'a> {
+    /// Nothing: it is as it was.
+    None,
+    /// It is no more.
+    Removed,
+    /// This.
+    Value(&'a IVec),
+}
+
 /// What is written to each tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Writes {
@@ -39,9 +50,13 @@ impl Steps {
         self.0.insert(key.into(), None);
     }
 
-    /// What is written to a key, where something is: nothing means that it is removed.
-    pub(super) fn of(&self, key: &[u8]) -> Option<Option<&IVec>> {
-        self.0.get(key).map(Option::as_ref)
+    /// What is written to a key.
+    pub(super) fn of(&self, key: &[u8]) -> Step<'_> {
+        match self.0.get(key) {
+            None => Step::None,
+            Some(None) => Step::Removed,
+            Some(Some(value)) => Step::Value(value),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -160,8 +175,8 @@ mod test {
         second.jobs.remove(b"a");
         second.feed.insert(b"a", b"2");
         first.follow(second);
-        assert_eq!(first.jobs.of(b"a"), Some(None));
-        assert_eq!(first.jobs.of(b"b"), Some(Some(&IVec::from(b"1"))));
-        assert_eq!((first.jobs.of(b"c"), first.feed.of(b"a")), (None, Some(Some(&IVec::from(b"2")))));
+        assert_eq!(first.jobs.of(b"a"), Step::Removed);
+        assert_eq!(first.jobs.of(b"b"), Step::Value(&IVec::from(b"1")));
+        assert_eq!((first.jobs.of(b"c"), first.feed.of(b"a")), (Step::None, Step::Value(&IVec::from(b"2"))));
     }
 }

@@ -25,7 +25,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError};
 use sled::{Batch, IVec, Transactional as _, Tree};
 
 use super::fault::StoreError;
-use super::steps::{Steps, TREES, Writes};
+use super::steps::{Step, Steps, TREES, Writes};
 use crate::base::id::JobId;
 
 /// Largest value that sled gets for a part of a request.
@@ -78,8 +78,10 @@ impl Table {
         {
             let pending = read(&self.pending);
             for layer in [&pending.newer, &pending.older] {
-                if let Some(written) = (self.steps_of)(layer).of(key) {
-                    return Ok(written.cloned());
+                match (self.steps_of)(layer).of(key) {
+                    Step::None => {}
+                    Step::Removed => return Ok(None),
+                    Step::Value(value) => return Ok(Some(value.clone())),
                 }
             }
         }

@@ -1,16 +1,18 @@
-//! What recording one job costs, alone and with eight at once (`docs/adr/0009`): prints medians.
+//! What recording one job costs, alone and with eight at once (docs/adr/0009): prints medians.
+//!
+//!     cargo run --release --example store-cost NEW_DIRECTORY
 //!
 //! `recorded` waits twice, as until 0009: before the program runs, and for the end. `group` writes
 //! accepted, running and ended, and waits once.
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kiln::access::Ownership;
 use kiln::base::id::{JobId, LogId};
 use kiln::base::size::ByteSize;
-use kiln::base::time::{Clock as _, SystemClock};
+use kiln::base::time::{Clock as _, SystemClock, instant};
 use kiln::job::limits::Limits;
 use kiln::job::record::{Attempt, Family, Head, Ran, Record, SCHEMA, Wanted};
 use kiln::job::request::{Request, Work};
@@ -41,7 +43,7 @@ async fn measure(dir: &Path) -> Result<(), StoreError> {
     let store = Arc::new(Store::open(dir, Arc::new(SystemClock))?);
     for waits in [Waits::Recorded, Waits::Group, Waits::Recorded, Waits::Group] {
         for writers in [1, 8] {
-            let begin = Instant::now();
+            let begin = instant();
             let mut tasks = tokio::task::JoinSet::new();
             for _ in 0..writers {
                 tasks.spawn(write(Arc::clone(&store), JOBS / writers, waits));
@@ -50,10 +52,10 @@ async fn measure(dir: &Path) -> Result<(), StoreError> {
             for found in tasks.join_all().await {
                 times.extend(found?);
             }
-            let rate = JOBS as f64 / begin.elapsed().as_secs_f64();
+            let seconds = begin.elapsed().as_secs_f64();
             times.sort_unstable();
             let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or_default().as_micros();
-            println!("{waits:?}, {writers} at once: p50 {} p95 {} us, {rate:.0} jobs/s", at(50), at(95));
+            println!("{waits:?}, {writers} at once: p50 {} p95 {} us, all {JOBS} in {seconds:.2} s", at(50), at(95));
         }
     }
     Ok(())
@@ -63,7 +65,7 @@ async fn write(store: Arc<Store>, jobs: usize, waits: Waits) -> Result<Vec<Durat
     let mut times = Vec::new();
     for _ in 0..jobs {
         let mut record = queued();
-        let begin = Instant::now();
+        let begin = instant();
         store.create_job(&record)?;
         record.head.revision += 1;
         record.observed = record.observed.start(SystemClock.now()).unwrap_or(State::Queued);
