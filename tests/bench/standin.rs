@@ -47,6 +47,13 @@ fn answer(socket: &OwnedFd, request: Request, descriptors: Vec<OwnedFd>) -> io::
             say(Reply::Ended { sandbox, cause: Cause::Program, counters: Counters::default() })
         }
         Request::DropTree { .. } | Request::End { .. } => Ok(()),
-        other => Err(io::Error::other(format!("{other:?} is not asked by a job that ends by itself"))),
+        Request::Exec { .. }
+        | Request::Signal { .. }
+        | Request::Resize { .. }
+        | Request::CloseStdin { .. }
+        | Request::Freeze { .. }
+        | Request::Update { .. }
+        | Request::List
+        | Request::Adopt { .. } => Err(io::Error::other("a job that ends by itself does not ask this")),
     }
 }
