@@ -162,6 +162,8 @@ impl Store {
 
     /// The same, and every tree is as it would be if nothing were only in the journal.
     fn settled(&self) -> Result<MutexGuard<'_, Memory>, StoreError> {
+        // Most of it while others may write.
+        self.settler.settle()?;
         let memory = self.memory();
         self.settler.settle()?;
         Ok(memory)
