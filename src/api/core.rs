@@ -2,6 +2,7 @@
 //!
 //! Not here: how any of it is done. `daemon` fits the trait to queue, store and output.
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -85,7 +86,7 @@ pub trait Core: Send + Sync + 'static {
     fn host(&self) -> HostFacts;
 
     /// The languages of the image, in the order in which they are shown.
-    fn languages(&self) -> Vec<KnownLanguage>;
+    fn languages(&self) -> Arc<[KnownLanguage]>;
 
     /// What the host and kiln use.
     fn host_usage(&self) -> HostUsage;

@@ -130,9 +130,13 @@ impl Execution {
         let record = state.core.wait(id, patience).await?;
         let job = JsonText(state.shown(&record).await?);
         let applied = preference.applied(asked.answer, longest);
+        // Who does not wait for a new job is told where it is, however quick it was.
+        let waited = again || !patience.is_zero();
         Ok(match record.observed {
-            State::Ended { .. } => Executed::Ended(job, applied, replayed),
-            State::Queued | State::Running { .. } => Executed::Accepted(job, view::path(id), applied, replayed),
+            State::Ended { .. } if waited => Executed::Ended(job, applied, replayed),
+            State::Ended { .. } | State::Queued | State::Running { .. } => {
+                Executed::Accepted(job, view::path(id), applied, replayed)
+            }
         })
     }
 

@@ -147,7 +147,7 @@ impl System {
     async fn languages(&self) -> Result<JsonText<LanguageList>, ApiError> {
         let known = self.state.core.languages();
         let languages = known.iter().map(|language| language.id.clone()).collect();
-        let runtimes = known.into_iter().map(|language| Runtime {
+        let runtimes = known.iter().cloned().map(|language| Runtime {
             language: language.id,
             name: language.name,
             aliases: language.aliases,

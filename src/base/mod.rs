@@ -2,6 +2,7 @@
 //!
 //! Not here: anything that opens, sends or waits.
 pub mod base64_text;
+pub mod checksum;
 pub mod fault;
 pub mod id;
 pub mod size;

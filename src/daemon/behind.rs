@@ -1,7 +1,7 @@
 //! What stands behind the API: fits its trait to queue, store and output.
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub(super) struct Behind {
     pub(super) languages: Arc<Languages>,
     pub(super) versions: Versions,
     pub(super) usage: Usage,
+    /// The languages as they are shown, since so many changes of their versions.
+    pub(super) shown: Mutex<(Option<u64>, Arc<[KnownLanguage]>)>,
 }
 
 impl Core for Behind {
@@ -74,13 +76,13 @@ impl Core for Behind {
         phase: Phase,
         stream: Stream,
     ) -> BoxFuture<'a, Result<Captured, ReadError>> {
-        let phase = phase_of(phase);
         async move {
-            let printed = output::printed(self.logs.clone(), record.log, phase).await.map_err(unreadable)?;
-            Ok(shown(match stream {
-                Stream::Stdout => printed.stdout,
-                Stream::Stderr => printed.stderr,
-            }))
+            if is_silent(record, phase, stream) {
+                return Ok(Captured::default());
+            }
+            let (phase, stream) = (phase_of(phase), stream_of(stream));
+            let printed = output::printed(self.logs.clone(), record.log, phase, stream).await;
+            printed.map(shown).map_err(unreadable)
         }
         .boxed()
     }
@@ -186,7 +188,22 @@ impl Core for Behind {
         }
     }
 
-    fn languages(&self) -> Vec<KnownLanguage> {
+    fn languages(&self) -> Arc<[KnownLanguage]> {
+        let changes = self.versions.changes();
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.0 != Some(changes) {
+            *shown = (Some(changes), self.known_languages());
+        }
+        Arc::clone(&shown.1)
+    }
+
+    fn host_usage(&self) -> HostUsage {
+        self.usage.last()
+    }
+}
+
+impl Behind {
+    fn known_languages(&self) -> Arc<[KnownLanguage]> {
         let known = |language: &crate::lang::Language| {
             let (needs, compile_needs) = (language.needs, language.compile_needs);
             Some(KnownLanguage {
@@ -201,10 +218,6 @@ impl Core for Behind {
             })
         };
         self.languages.iter().filter_map(known).collect()
-    }
-
-    fn host_usage(&self) -> HostUsage {
-        self.usage.last()
     }
 }
 
@@ -221,12 +234,28 @@ const fn phase_of(phase: Phase) -> output::Phase {
     }
 }
 
-fn selected(selection: Selection) -> output::Selection {
-    let stream = selection.stream.map(|stream| match stream {
+const fn stream_of(stream: Stream) -> output::Stream {
+    match stream {
         Stream::Stdout => output::Stream::Stdout,
         Stream::Stderr => output::Stream::Stderr,
+    }
+}
+
+fn selected(selection: Selection) -> output::Selection {
+    output::Selection { phase: phase_of(selection.phase), stream: selection.stream.map(stream_of) }
+}
+
+/// Whether the record says that nothing was printed, so that the log need not be read.
+fn is_silent(record: &Record, phase: Phase, stream: Stream) -> bool {
+    let result = record.attempts.last().and_then(|attempt| match phase {
+        Phase::Compile => attempt.compile.as_ref(),
+        Phase::Run => attempt.run.as_ref(),
     });
-    output::Selection { phase: phase_of(selection.phase), stream }
+    let printed = result.map(|result| match stream {
+        Stream::Stdout => result.stdout_bytes,
+        Stream::Stderr => result.stderr_bytes,
+    });
+    printed == Some(0)
 }
 
 fn refusal(error: &queue::SubmitError) -> SubmitError {

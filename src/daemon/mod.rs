@@ -18,7 +18,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -106,7 +106,8 @@ pub fn run(config: Config, languages: &Languages, warnings: &[Warning]) -> Resul
         tracing::warn!(setting = key, "{message}");
     }
     let Privileged { spawner: mut own, socket, local } = privileged_part(&config)?;
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
+    let runtime =
+        runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build().map_err(internal)?;
     let ended = runtime.block_on(serve(config, languages, (socket, local), own.pid()));
     runtime.shutdown_timeout(STOP_TIME);
     let status = own.wait().map_err(internal)?;
@@ -182,7 +183,15 @@ async fn serve(
     tracing::info!(queued = recovered.queued, ended = recovered.ended, "jobs of an earlier start taken up");
     housekeeping::start(queue.clone(), Arc::clone(&store), Arc::clone(&clock), config.api.job.retention);
     let usage = usage::start(config.data_dir.clone(), spawner);
-    let behind = Behind { queue: queue.clone(), launcher: launcher.clone(), logs, languages, versions, usage };
+    let behind = Behind {
+        queue: queue.clone(),
+        launcher: launcher.clone(),
+        logs,
+        languages,
+        versions,
+        usage,
+        shown: Mutex::new((None, Arc::new([]))),
+    };
     let state = ApiState {
         core: Arc::new(behind),
         clock,
@@ -210,6 +219,12 @@ async fn serve(
     // Why it ended says more than that the last flush failed.
     let committed = store.commit().await.map_err(|error| unwritable(&config.data_dir, &error));
     ended.and(committed)
+}
+
+/// One for four processors: what the server does for a job is a fraction of what its sandbox does, and a job that
+/// goes from worker to worker waits for each to wake.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(4))
 }
 
 async fn stop_queue(queue: &Queue) {

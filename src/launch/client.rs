@@ -81,7 +81,7 @@ pub async fn connect(socket: OwnedFd) -> io::Result<Launcher> {
     )]
     let socket = Arc::new(AsyncFd::new(socket)?);
     send(&socket, &Outgoing { request: Request::Hello, descriptors: Vec::new() }).await?;
-    let welcome = tokio::time::timeout(WELCOME, receive(&socket)).await;
+    let welcome = tokio::time::timeout(WELCOME, receive(&socket, &mut vec![0; MAX_MESSAGE])).await;
     let welcome = welcome.map_err(|_late| io::Error::other("the spawner does not answer"))??;
     let Some(Reply::Welcome { cgroups }) = welcome else {
         return Err(io::Error::other("the spawner ended before it was ready; its log says why"));
@@ -200,8 +200,9 @@ fn shut_down(socket: &AsyncFd<OwnedFd>) {
 
 /// Holds the client weakly: when nobody else has it any more, the connection ends.
 async fn read(socket: Arc<AsyncFd<OwnedFd>>, client: Weak<Client>, tell_lost: watch::Sender<bool>) {
+    let mut buffer = vec![0; MAX_MESSAGE];
     loop {
-        match receive(&socket).await {
+        match receive(&socket, &mut buffer).await {
             Ok(Some(reply)) => match client.upgrade() {
                 Some(client) => client.deliver(reply),
                 None => break,
@@ -236,11 +237,10 @@ async fn send(socket: &AsyncFd<OwnedFd>, outgoing: &Outgoing) -> io::Result<()> 
 }
 
 /// The next reply; nothing when the other end is closed.
-async fn receive(socket: &AsyncFd<OwnedFd>) -> io::Result<Option<Reply>> {
-    let mut buffer = vec![0_u8; MAX_MESSAGE];
+async fn receive(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<Option<Reply>> {
     loop {
         let mut ready = socket.readable().await?;
-        let received = ready.try_io(|socket| match socket::receive::<1>(socket.as_fd(), &mut buffer)? {
+        let received = ready.try_io(|socket| match socket::receive::<1>(socket.as_fd(), buffer)? {
             Received::Nothing => Err(io::ErrorKind::WouldBlock.into()),
             Received::Closed => Ok(None),
             Received::Packet { length, .. } => Ok(Some(length)),

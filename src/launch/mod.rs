@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::size::ByteSize;
 use crate::launch::client::{Client, Event};
+use crate::plan::ceiling::Refusal;
 use crate::wire::reply::{self, Counters};
 use crate::wire::request::Request;
 
@@ -27,7 +28,7 @@ pub struct Launcher(Arc<Client>);
 #[derive(Debug)]
 pub struct Tree {
     id: TreeId,
-    first_id: u32,
+    made: oneshot::Receiver<Result<u32, Refusal>>,
     client: Arc<Client>,
 }
 
@@ -220,23 +221,17 @@ impl Launcher {
         self.0.cgroups()
     }
 
-    /// A new empty tree.
+    /// Asks for a new empty tree. Nobody has to wait for it: the spawner does what it is asked in order, and refuses a
+    /// sandbox whose tree it could not make.
     ///
     /// # Errors
-    /// When the spawner refuses or is gone.
+    /// When the spawner is gone.
     pub async fn make_tree(&self, bytes: ByteSize, inodes: u64) -> Result<Tree, LaunchError> {
         let (id, made) = self.0.expect_tree()?;
         // From here on the tree is removed even when this call is given up half-way.
-        let mut tree = Tree { id, first_id: 0, client: Arc::clone(&self.0) };
+        let tree = Tree { id, made, client: Arc::clone(&self.0) };
         self.0.ask(Request::MakeTree { tree: id, bytes: bytes.bytes(), inodes }, Vec::new()).await?;
-        match made.await {
-            Ok(Ok(first_id)) => {
-                tree.first_id = first_id;
-                Ok(tree)
-            }
-            Ok(Err(refusal)) => Err(refused(refusal)),
-            Err(oneshot::error::RecvError { .. }) => Err(LaunchError::Unavailable),
-        }
+        Ok(tree)
     }
 
     /// Makes a sandbox and starts its program.
@@ -258,14 +253,21 @@ impl Launcher {
     }
 }
 
-fn refused(refusal: crate::plan::ceiling::Refusal) -> LaunchError {
+fn refused(refusal: Refusal) -> LaunchError {
     LaunchError::Refused { what: refusal.what, asked: refusal.asked, ceiling: refusal.ceiling }
 }
 
 impl Tree {
-    /// The id on the host that is 0 in the sandboxes which have this tree.
-    pub const fn first_id(&self) -> u32 {
-        self.first_id
+    /// Waits until it is made: the id on the host that is 0 in the sandboxes which have it.
+    ///
+    /// # Errors
+    /// When the spawner refuses or is gone.
+    pub async fn first_id(mut self) -> Result<u32, LaunchError> {
+        match (&mut self.made).await {
+            Ok(Ok(first_id)) => Ok(first_id),
+            Ok(Err(refusal)) => Err(refused(refusal)),
+            Err(oneshot::error::RecvError { .. }) => Err(LaunchError::Unavailable),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::net::unix::pipe;
 
 use crate::base::id::TreeId;
@@ -125,10 +126,11 @@ fn file_of(file: &crate::launch::InputFile) -> process::InputFile {
     process::InputFile { path: file.path.clone(), executable: file.executable, content: file.content.clone() }
 }
 
-/// Our end, and the end for inside.
+/// Our end, which does not block, and the end for inside, which does: the program shares that setting.
 fn output() -> io::Result<(pipe::Receiver, OwnedFd)> {
-    let (sender, receiver) = pipe::pipe()?;
-    Ok((receiver, sender.into_blocking_fd()?))
+    let (ours, inside) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    fcntl(&inside, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok((pipe::Receiver::from_owned_fd_unchecked(ours)?, inside))
 }
 
 fn unfit(error: ProgramError) -> LaunchError {

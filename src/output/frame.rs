@@ -8,7 +8,7 @@
 //!
 //! The counts are cumulative in the frame's phase, this frame included. The checksum covers the
 //! header before it and the payload.
-use super::checksum::Crc32c;
+use crate::base::checksum::Crc32c;
 use crate::base::id::LogId;
 use crate::base::time::Timestamp;
 
@@ -117,7 +117,7 @@ impl Frame {
         bytes.push(stream_code(self.stream));
         bytes.push(phase_code(self.phase));
         bytes.resize(CHECKED_BYTES, 0);
-        let checksum = Crc32c::new().with(&bytes).with(&self.payload).value();
+        let checksum = Crc32c::EMPTY.with(&bytes).with(&self.payload).value();
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes.extend_from_slice(&self.payload);
         bytes
@@ -145,7 +145,7 @@ impl Header {
         let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
         let frame = Frame { seq, at, phase: phase_of(phase)?, stream: stream_of(stream)?, counts, payload: Vec::new() };
         let checksum = u32::from_le_bytes(checksum.try_into().ok()?);
-        let checked = Crc32c::new().with(checked);
+        let checked = Crc32c::EMPTY.with(checked);
         (length <= PAYLOAD_MAX).then_some(Self { frame, length, checked, checksum })
     }
 

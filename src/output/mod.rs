@@ -6,8 +6,8 @@
 //! loss when `sync` did.
 //!
 //! Not here: who may read, when a job has printed too much.
+mod attempt;
 mod capture;
-mod checksum;
 mod fault;
 mod frame;
 mod mark;
@@ -20,6 +20,7 @@ mod test;
 
 use std::path::{Path, PathBuf};
 
+pub use attempt::AttemptLog;
 pub use capture::Captured;
 pub use fault::LogError;
 pub use frame::{Counts, Frame, PAYLOAD_MAX, Phase, Seq, Stream};
@@ -43,27 +44,16 @@ pub enum Policy {
     Rotate,
 }
 
-/// What a phase printed, as it is shown in JSON.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Printed {
-    /// Descriptor 1.
-    pub stdout: Captured,
-    /// Descriptor 2.
-    pub stderr: Captured,
-}
-
-/// What a phase of the last attempt printed; nothing where no log was ever made.
+/// What a phase of the last attempt printed on one stream, as it is shown in JSON; nothing where no log
+/// was ever made.
 ///
 /// # Errors
 /// When the log cannot be read.
-pub async fn printed(dir: PathBuf, id: LogId, phase: Phase) -> Result<Printed, LogError> {
+pub async fn printed(dir: PathBuf, id: LogId, phase: Phase, stream: Stream) -> Result<Captured, LogError> {
     let read = move || match LogReader::open(&dir, id) {
-        Err(LogError::Missing { .. }) => Ok(Printed::default()),
+        Err(LogError::Missing { .. }) => Ok(Captured::default()),
         Err(error) => Err(error),
-        Ok(mut reader) => Ok(Printed {
-            stdout: reader.read_stream(phase, Stream::Stdout, SHOWN_WHOLE)?,
-            stderr: reader.read_stream(phase, Stream::Stderr, SHOWN_WHOLE)?,
-        }),
+        Ok(mut reader) => reader.read_stream(phase, stream, SHOWN_WHOLE),
     };
     let lost = |error: tokio::task::JoinError| LogError::Disk { id, message: error.to_string() };
     tokio::task::spawn_blocking(read).await.map_err(lost)?

@@ -174,8 +174,8 @@ async fn what_never_printed_has_printed_nothing() {
     let dir = TempDir::new().unwrap();
     let id = LogId::new();
     assert_eq!(LogReader::open(dir.path(), id).unwrap_err(), LogError::Missing { id });
-    let printed = printed(dir.path().to_path_buf(), id, Phase::Run).await.unwrap();
-    assert_eq!(printed, Printed::default());
+    let printed = printed(dir.path().to_path_buf(), id, Phase::Run, Stream::Stdout).await.unwrap();
+    assert_eq!(printed, Captured::default());
 }
 
 #[test]

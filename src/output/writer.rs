@@ -173,8 +173,14 @@ pub(super) fn start() -> u64 {
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut options = OpenOptions::new();
+    options.append(true).create_new(true).mode(0o600);
+    match (options.open(path), path.parent()) {
+        // The first log in its folder.
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            options.open(path)
+        }
+        (opened, _) => opened,
     }
-    OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)
 }

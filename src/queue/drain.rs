@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::live::Live;
 use crate::base::size::ByteSize;
 use crate::base::time::Clock;
-use crate::output::{LogWriter, Phase, Stream};
+use crate::output::{AttemptLog, Phase, Stream};
 
 /// Entries of one phase follow each other at this distance, unless they are large.
 const LULL: Duration = Duration::from_millis(2);
@@ -25,7 +25,7 @@ const READ: usize = 64 << 10;
 
 /// Where the output of a phase goes.
 pub(super) struct Drain<'a> {
-    pub(super) log: &'a mut LogWriter,
+    pub(super) log: &'a mut AttemptLog,
     pub(super) phase: Phase,
     pub(super) limit: ByteSize,
     pub(super) clock: &'a dyn Clock,
@@ -135,7 +135,7 @@ mod test {
     use super::*;
     use crate::base::id::LogId;
     use crate::base::time::SystemClock;
-    use crate::output::{LogReader, Policy, SHOWN_WHOLE, Seq};
+    use crate::output::{LogReader, Mark, SHOWN_WHOLE, Seq};
 
     struct Tried {
         stdout: Vec<u8>,
@@ -149,7 +149,7 @@ mod test {
     async fn tried(limit: u64, out: &[&[u8]], err: &[&[u8]], pause: Duration) -> Tried {
         let dir = TempDir::new().unwrap();
         let id = LogId::new();
-        let mut log = LogWriter::create(dir.path(), id, Policy::EndAtLimit).unwrap();
+        let mut log = AttemptLog::begin(dir.path(), id, Mark::Attempt { number: 1 }, SystemClock.now()).unwrap();
         let (live, ends) = (Live::queued(), AtomicUsize::new(0));
         let (mut out_in, out_end) = tokio::io::duplex(1 << 16);
         let (mut err_in, err_end) = tokio::io::duplex(1 << 16);
@@ -184,7 +184,7 @@ mod test {
         let mut shown = |stream| reader.read_stream(Phase::Run, stream, SHOWN_WHOLE).unwrap().head;
         let (stdout, stderr) = (shown(Stream::Stdout), shown(Stream::Stderr));
         assert_eq!(live.watch().borrow().seq, log.seq());
-        let entries = log.seq().0;
+        let entries = log.seq().0 - 1;
         Tried { stdout, stderr, printed, ends: ends.into_inner(), entries }
     }
 

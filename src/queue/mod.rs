@@ -10,6 +10,9 @@
 //! A record is changed by one party at a time: by whoever takes the job out of the line (a free
 //! place, or its cancelling), then by that attempt alone. An end is shown only once it is durable.
 //!
+//! SIGKILL takes back nothing that was written. A power loss takes back nothing that [`Queue::wait`]
+//! told, of a job that waited, or that ran longer than 10 ms.
+//!
 //! Not here: who may do what (callers ask `access`), HTTP, how a sandbox is made (`launch`).
 mod decide;
 mod drain;
@@ -49,6 +52,7 @@ use crate::store::{Claim, Claimed, Held, Store, StoreError};
 use decide::{Admission, Bounds, Pace};
 use live::Live;
 use outcome::Asked;
+use place::Entered;
 use run::{Execute, SandboxWork};
 
 pub use decide::Load;
@@ -203,7 +207,8 @@ impl Queue {
         Self(Arc::new(Core { config, store, logs, clock, work, ledger, unsettled }))
     }
 
-    /// Accepts a job, or finds the one that was accepted under this key. It is durable when this returns.
+    /// Accepts a job, or finds the one that was accepted under this key. It survives the end of this process when this
+    /// returns, and a power loss when [`Queue::wait`] has.
     ///
     /// # Errors
     /// When there is no room, the key stands for another request, the daemon is stopping, or the job
@@ -227,20 +232,18 @@ impl Queue {
             None => self.0.store.create_job(&record).map(|()| Claimed::New),
             Some(claim) => self.0.store.create_job_keyed(&record, claim),
         };
-        {
-            let mut ledger = self.ledger();
-            ledger.entering = ledger.entering.saturating_sub(1);
-            if matches!(created, Ok(Claimed::New)) && !ledger.stopping {
-                ledger.live.insert(id, Arc::new(Live::queued()));
-                ledger.waiting.push_back(id);
-            }
-        }
+        let new = matches!(created, Ok(Claimed::New)).then_some(record);
+        let entered = self.enter(new);
         if let (Claimed::Taken(held), Some(claim)) = (created?, &claim) {
             return self.again(claim, &held).await;
         }
-        // The sandbox is made while the disk works; a program starts only when both are done.
-        self.start_waiting();
-        self.0.store.commit().await?;
+        match entered {
+            Entered::Begun => {}
+            Entered::Waits => {
+                self.start_waiting();
+                self.0.store.commit().await?;
+            }
+        }
         Ok(Submitted { id, again: false })
     }
 
@@ -268,20 +271,24 @@ impl Queue {
         self.ledger().live.get(&id).map(|live| live.watch())
     }
 
-    /// The job once it has ended, or as it is when the time is up. Any number may wait.
+    /// The job once it has ended, or as it is when the time is up. What is told is durable. Any number may wait.
     ///
     /// # Errors
     /// When the record cannot be read, or the end of the job could not be recorded.
     pub async fn wait(&self, id: JobId, longest: Duration) -> Result<Option<Record>, StoreError> {
+        let mut durable = false;
         if let Some(mut progress) = self.watch(id) {
             let over = progress.wait_for(Progress::is_over);
-            if let Ok(Ok(last)) = tokio::time::timeout(longest, over).await
-                && let Some(fault) = &last.fault
-            {
-                return Err(fault.clone());
+            if let Ok(Ok(last)) = tokio::time::timeout(longest, over).await {
+                last.fault.clone().map_or(Ok(()), Err)?;
+                durable = true;
             }
         }
-        self.job(id)
+        let record = self.job(id)?;
+        if !durable {
+            self.0.store.commit().await?;
+        }
+        Ok(record)
     }
 
     /// Ends a job: at once when it waits, else its sandbox is asked to end.

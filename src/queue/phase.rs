@@ -8,7 +8,7 @@ use super::outcome::{self, PhaseLimits, Seen};
 use crate::base::time::Clock;
 use crate::job::record::PhaseResult;
 use crate::launch::{End, EndWaiter, LaunchError, Launcher, Sandbox, SandboxRequest};
-use crate::output::LogWriter;
+use crate::output::AttemptLog;
 
 /// How long output may still come after the sandbox ended and nobody is left to print.
 const GRACE: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ pub(super) struct PhaseRun<'a> {
     pub(super) launcher: &'a Launcher,
     pub(super) clock: &'a dyn Clock,
     pub(super) live: &'a Live,
-    pub(super) log: &'a mut LogWriter,
+    pub(super) log: &'a mut AttemptLog,
     pub(super) limits: PhaseLimits,
     /// How long the job waited for its place.
     pub(super) queued: Duration,

@@ -2,7 +2,7 @@
 //! knows how. Here: the phases of a job in sandboxes of this host. Later: a remote command.
 //!
 //! ```text
-//! make tree ─► compile, where there is one ─► run ─► drop tree
+//! ask for a tree ─► compile, where there is one ─► run ─► drop tree
 //! ```
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,23 +24,20 @@ use crate::job::state::status_of;
 use crate::job::termination::Termination;
 use crate::lang::Languages;
 use crate::launch::{Image, InputFile, Launcher, Program, SandboxLimits, SandboxRequest, Tree};
-use crate::output::{LogError, LogWriter, Mark, Phase, Policy};
-use crate::store::StoreError;
+use crate::output::{AttemptLog, Mark, Phase};
 
 /// An end before the program ran.
 type Early = Box<Termination>;
 
 /// Knows how to do a piece of work.
 pub(super) trait Execute: Send + Sync {
-    /// Does it to the end: nothing of it runs any more, and all of its output is in the log.
-    fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome>;
+    /// Does it to the end: nothing of it runs any more, and all of its output is in the log. The record says already
+    /// that the job runs, and would after the end of this process.
+    fn execute(self: Arc<Self>, task: Task) -> BoxFuture<'static, Outcome>;
 
     /// Whether anything can be begun.
     fn is_able(&self) -> bool;
 }
-
-/// Ready when the record says durably that the job runs: no program starts before.
-pub(super) type Recorded = BoxFuture<'static, Result<(), StoreError>>;
 
 /// One attempt at a job that has a place.
 pub(super) struct Task {
@@ -82,12 +79,12 @@ struct Step {
 struct Attempting<'a> {
     work: &'a SandboxWork,
     task: &'a Task,
-    log: LogWriter,
+    log: AttemptLog,
     attempt: &'a mut Attempt,
 }
 
 impl Execute for SandboxWork {
-    fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome> {
+    fn execute(self: Arc<Self>, task: Task) -> BoxFuture<'static, Outcome> {
         Box::pin(async move {
             let mut attempt = Attempt {
                 number: task.number,
@@ -97,7 +94,7 @@ impl Execute for SandboxWork {
                 version: self.version(&task.request.work),
                 first_id: None,
             };
-            let ended = self.attempt(&task, recorded, &mut attempt).await;
+            let ended = self.attempt(&task, &mut attempt).await;
             Outcome { attempt, termination: ended.unwrap_or_else(|early| *early) }
         })
     }
@@ -113,34 +110,24 @@ impl SandboxWork {
     }
 
     /// The whole attempt.
-    async fn attempt(&self, task: &Task, recorded: Recorded, attempt: &mut Attempt) -> Result<Termination, Early> {
+    async fn attempt(&self, task: &Task, attempt: &mut Attempt) -> Result<Termination, Early> {
         let prepared = program::prepare(&task.request, &self.languages).map_err(early)?;
         let disk = task.request.limits.disk;
-        let (tree, recorded) = tokio::join!(self.launcher.make_tree(disk, inodes_of(disk)), recorded);
-        recorded.map_err(|error| setup_failed(format!("the job could not be recorded: {error}")))?;
-        // After the record: a log of a job that nobody remembers would stay for ever.
+        // Before anything is asked of the spawner.
         let log = self.open_log(task)?;
-        let tree = tree.map_err(|error| Box::new(refusal(&error)))?;
-        attempt.first_id = Some(tree.first_id());
+        let tree = self.launcher.make_tree(disk, inodes_of(disk)).await.map_err(|error| Box::new(refusal(&error)))?;
         let mut attempting = Attempting { work: self, task, log, attempt };
         let ended = attempting.phases(prepared, &tree).await;
         attempting.note_end(&ended);
+        // Told before anything of its sandboxes: why there was none, where there was none.
+        attempt.first_id = Some(tree.first_id().await.map_err(|error| Box::new(refusal(&error)))?);
         ended
     }
 
-    /// A short piece of file work: one folder, one file, two writes to the page cache. The log is there already where
-    /// a daemon went away after it had made the log and before the record of the attempt was on the disk.
-    fn open_log(&self, task: &Task) -> Result<LogWriter, Early> {
-        let log = match LogWriter::reopen(&self.logs, task.log) {
-            Err(LogError::Missing { .. }) => LogWriter::create(&self.logs, task.log, Policy::EndAtLimit),
-            other => other,
-        };
-        let marked = log.and_then(|mut log| {
-            let mark = Mark::Attempt { number: task.number };
-            task.live.printed(log.append_mark(Phase::Run, mark, self.clock.now())?);
-            Ok(log)
-        });
-        marked.map_err(|error| early(format!("the output could not be kept: {error}; look at the data disk")))
+    /// A short piece of file work: nothing is made yet.
+    fn open_log(&self, task: &Task) -> Result<AttemptLog, Early> {
+        let log = AttemptLog::begin(&self.logs, task.log, Mark::Attempt { number: task.number }, self.clock.now());
+        log.map_err(|error| early(format!("the output could not be kept: {error}; look at the data disk")))
     }
 }
 
@@ -199,15 +186,16 @@ impl Attempting<'_> {
         phase.run(request).await.map_err(|error| Box::new(refusal(&error)))
     }
 
-    /// The log's last entry. The record says the same: a log without it is not wrong.
+    /// The log's last entry. The record says the same: a log without it is not wrong, and a job that printed nothing
+    /// has no log.
     fn note_end(&mut self, ended: &Result<Termination, Early>) {
         let reason = match ended {
             Ok(termination) => termination.reason,
             Err(termination) => termination.reason,
         };
         let mark = Mark::Ended { status: status_of(reason) };
-        match self.log.append_mark(Phase::Run, mark, self.work.clock.now()) {
-            Ok(seq) => self.task.live.printed(seq),
+        match self.log.end(mark, self.work.clock.now()) {
+            Ok(()) => self.task.live.printed(self.log.seq()),
             Err(error) => tracing::warn!(job = %self.task.id, %error, "queue: no mark at the end"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 
-use super::run::{Outcome, Recorded, Task};
+use super::run::{Outcome, Task};
 use super::*;
 use crate::access::{Action, decide};
 use crate::base::size::ByteSize;
@@ -54,10 +54,9 @@ impl Execute for TestWork {
         !self.broken.load(Ordering::Relaxed)
     }
 
-    fn execute(self: Arc<Self>, task: Task, recorded: Recorded) -> BoxFuture<'static, Outcome> {
+    fn execute(self: Arc<Self>, task: Task) -> BoxFuture<'static, Outcome> {
         self.order.lock().unwrap().push(task.id);
         Box::pin(async move {
-            recorded.await.unwrap();
             let Work::Source { code, .. } = &task.request.work else { panic!("no code") };
             let reason = match code.as_str() {
                 "hang" => {

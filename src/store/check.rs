@@ -32,17 +32,17 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn check(&self) -> Result<Vec<String>, StoreError> {
-        let memory = self.memory();
+        let memory = self.settled()?;
         let mut check = Check::default();
         self.health.guarded(|| {
-            for key in self.trees.jobs.iter().keys() {
+            for key in self.trees.jobs.settled().iter().keys() {
                 let id = id_of("jobs", &key?)?;
                 check.job(self, id)?;
             }
             check.derived(self)?;
-            check.requests(&self.trees.requests, &self.trees.jobs)?;
+            check.requests(self.trees.requests.settled(), self.trees.jobs.settled())?;
             check.keys(self)?;
-            let last = check.feed(&self.trees.feed)?;
+            let last = check.feed(self.trees.feed.settled())?;
             check.expect(last.is_none_or(|last| last == memory.seq), || {
                 format!("the feed ends at {last:?} instead of {}", memory.seq)
             });
@@ -85,12 +85,12 @@ impl Check {
 
     /// Nothing is in a list or counted that no record asks for.
     fn derived(&mut self, store: &Store) -> Result<(), StoreError> {
-        let (unfinished, places) = (store.trees.unfinished.len(), store.trees.index.len());
+        let (unfinished, places) = (store.trees.unfinished.settled().len(), store.trees.index.settled().len());
         let expected = (self.unfinished, self.places);
         self.expect(unfinished == expected.0, || format!("{unfinished} unfinished jobs instead of {}", expected.0));
         self.expect(places == expected.1, || format!("{places} places in lists instead of {}", expected.1));
         let mut found = BTreeMap::new();
-        for pair in &store.trees.counters {
+        for pair in store.trees.counters.settled() {
             let (key, value) = pair?;
             found.insert(key.to_vec(), number(Some(&value)));
         }
@@ -116,7 +116,7 @@ impl Check {
     fn keys(&mut self, store: &Store) -> Result<(), StoreError> {
         let tree = &store.trees.keys;
         let (mut references, mut found) = (0, 0);
-        for key in tree.iter().keys() {
+        for key in tree.settled().iter().keys() {
             let key = key?;
             if !keys::is_name(&key) {
                 found += 1;

@@ -1,13 +1,12 @@
-//! Makes what was written durable, for everybody who waits at that moment, with one flush and one
-//! fdatasync (group commit).
+//! Makes what was written survive a power loss, for everybody who waits at that moment, with one
+//! fdatasync of the journal (group commit).
 //!
 //! ```text
 //! writer: transaction ─► ask ─► wait ─┐
-//! writer: transaction ─► ask ─► wait ─┼─► committer: flush, fdatasync ─► answer all
+//! writer: transaction ─► ask ─► wait ─┼─► committer: fdatasync ─► answer all
 //! writer: transaction ─► ask ─► wait ─┘
 //! ```
 //!
-//! sled's `flush` writes without fsync, and its `flush_async` dead-locks (notes-crates.md, 1b).
 //! After a failure nothing is called durable any more: the kernel reports a failed write-back
 //! once and then forgets it (fsync(2), NOTES).
 use std::fs::File;
@@ -28,9 +27,8 @@ type Answer = oneshot::Sender<Result<(), StoreError>>;
 
 /// What the thread works on.
 pub(super) struct Disk {
-    pub(super) db: sled::Db,
-    /// The file of `db`.
-    pub(super) file: File,
+    /// The journal.
+    pub(super) file: Arc<File>,
     pub(super) mark: Mark,
     /// The seq of the last change.
     pub(super) last: watch::Receiver<u64>,
@@ -74,19 +72,27 @@ impl Drop for Committer {
 fn serve(mut asked: mpsc::Receiver<Answer>, disk: &Disk) {
     let mut waiting = Vec::new();
     while asked.blocking_recv_many(&mut waiting, WAITERS) > 0 {
-        let outcome = disk.health.writing(|| disk.make_durable());
+        let synced = disk.health.writing(|| disk.make_durable());
+        let outcome = synced.as_ref().map(|_seq| ()).map_err(Clone::clone);
         for answer in waiting.drain(..) {
             // Whoever stopped waiting does not need the answer.
             drop(answer.send(outcome.clone()));
         }
+        // Nobody waits for the mark; a failure is remembered, and told to whoever comes next.
+        drop(synced.and_then(|seq| disk.health.writing(|| disk.note(seq))));
     }
 }
 
 impl Disk {
-    fn make_durable(&self) -> Result<(), StoreError> {
-        // A seq is published once its change is in sled, so that the flush takes it along.
+    /// Gives the seq of a change that is durable now with all before it.
+    fn make_durable(&self) -> Result<u64, StoreError> {
+        // A seq is published once its change is in the journal, so that the fdatasync takes it along.
         let seq = *self.last.borrow();
-        self.db.flush()?;
-        self.file.sync_data().and_then(|()| self.mark.set(seq)).map_err(|error| StoreError::of_io(&error))
+        self.file.sync_data().map_err(|error| StoreError::of_io(&error))?;
+        Ok(seq)
+    }
+
+    fn note(&self, seq: u64) -> Result<(), StoreError> {
+        self.mark.set(seq).map_err(|error| StoreError::of_io(&error))
     }
 }

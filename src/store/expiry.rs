@@ -18,10 +18,11 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn ended_before(&self, moment: Timestamp) -> Result<Vec<Record>, StoreError> {
+        self.settler.settle()?;
         self.health.guarded(|| {
             // Ids sort by the time they were made, and no job ends before it is made.
             let end = JobId::first_at(moment);
-            let older = self.trees.jobs.range::<&[u8], _>(..end.as_bytes().as_slice());
+            let older = self.trees.jobs.settled().range::<&[u8], _>(..end.as_bytes().as_slice());
             let mut found = Vec::new();
             for pair in older {
                 let (key, body) = pair?;

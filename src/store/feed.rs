@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::fault::StoreError;
-use super::trees::{Steps, number};
+use super::steps::{Steps, Writes};
+use super::trees::number;
 use super::{FEED_PAGE, Store};
 use crate::base::id::JobId;
 use crate::base::time::Timestamp;
@@ -61,9 +62,10 @@ impl Store {
     /// # Errors
     /// `FeedTrimmed` when some of them are gone. When an entry cannot be read, the error names it.
     pub fn feed_after(&self, seq: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.settler.settle()?;
         self.health.guarded(|| {
             let from = seq.saturating_add(1);
-            let page = self.trees.feed.range(from.to_be_bytes()..).take(limit.min(FEED_PAGE));
+            let page = self.trees.feed.settled().range(from.to_be_bytes()..).take(limit.min(FEED_PAGE));
             let entries = page.zip(from..).map(|(pair, expected)| {
                 let (key, value) = pair?;
                 let found = number(Some(&key));
@@ -96,12 +98,10 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn set_feed_position(&self, reader: &str, seq: u64) -> Result<(), StoreError> {
-        let memory = self.memory();
-        let position = seq.min(memory.seq).to_be_bytes();
-        self.health.writing(|| {
-            self.trees.readers.insert(reader, &position)?;
-            Ok(())
-        })
+        let mut memory = self.memory();
+        let (mut writes, last) = (Writes::default(), memory.seq);
+        writes.readers.insert(reader.as_bytes(), &seq.min(last).to_be_bytes());
+        self.write(&mut memory, last, writes)
     }
 
     /// No entry is kept for this reader any more.
@@ -109,11 +109,10 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn forget_feed_reader(&self, reader: &str) -> Result<(), StoreError> {
-        let _alone = self.memory();
-        self.health.writing(|| {
-            self.trees.readers.remove(reader)?;
-            Ok(())
-        })
+        let mut memory = self.memory();
+        let (mut writes, last) = (Writes::default(), memory.seq);
+        writes.readers.remove(reader.as_bytes());
+        self.write(&mut memory, last, writes)
     }
 
     /// Removes entries that every reader has passed, and those from before `oldest` whoever has not
@@ -122,22 +121,22 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn trim_feed(&self, oldest: Timestamp) -> Result<usize, StoreError> {
-        let memory = self.memory();
-        let mut feed = Steps::default();
-        let trimmed = self.health.guarded(|| self.put_trim(&mut feed, memory.seq, oldest))?;
+        let mut memory = self.settled()?;
+        let (mut writes, last) = (Writes::default(), memory.seq);
+        let trimmed = self.health.guarded(|| self.put_trim(&mut writes.feed, last, oldest))?;
         if trimmed > 0 {
-            self.health.writing(|| feed.write(&self.trees.feed))?;
+            self.write(&mut memory, last, writes)?;
         }
         Ok(trimmed)
     }
 
     fn put_trim(&self, feed: &mut Steps, last: u64, oldest: Timestamp) -> Result<usize, StoreError> {
         let mut passed = last;
-        for position in self.trees.readers.iter().values() {
+        for position in self.trees.readers.settled().iter().values() {
             passed = passed.min(number(Some(&position?)));
         }
         let mut trimmed = 0;
-        for pair in self.trees.feed.range(..last.to_be_bytes()).take(FEED_PAGE) {
+        for pair in self.trees.feed.settled().range(..last.to_be_bytes()).take(FEED_PAGE) {
             let (key, value) = pair?;
             let seq = number(Some(&key));
             // Entries are in the order of time as far as the clock was; trimming stops at the first to keep.

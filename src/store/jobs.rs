@@ -7,7 +7,8 @@ use super::fault::StoreError;
 use super::feed::{Became, Entry, Subject};
 use super::index::{ENDS, FAMILIES, Scope, Traits, is_over, language};
 use super::keys::{self, Claim, Claimed, Held};
-use super::trees::{Trees, Writes, id_of};
+use super::steps::Writes;
+use super::trees::{Trees, id_of, part_keys};
 use crate::base::id::{JobId, LogId};
 use crate::job::record::Record;
 use crate::job::state::Status;
@@ -111,12 +112,9 @@ impl Store {
         let mut writes = Writes::default();
         writes.jobs.remove(id.as_bytes());
         writes.doomed.insert(stored.log.as_bytes(), &[]);
-        self.health.guarded(|| {
-            for part in self.trees.requests.scan_prefix(id.as_bytes()).keys() {
-                writes.requests.remove(part?);
-            }
-            Ok(())
-        })?;
+        for key in part_keys(id, stored.request.whole()) {
+            writes.requests.remove(key);
+        }
         let owner = stored.head.ownership.owner;
         let change = Change { id, owner, expected: Some(expected), old: Some(old), new: None, writes, claim: None };
         match self.apply(change)? {
@@ -130,8 +128,9 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn doomed_logs(&self) -> Result<Vec<LogId>, StoreError> {
+        let _alone = self.settled()?;
         self.health.guarded(|| {
-            let ids = self.trees.doomed.iter().keys().map(|key| {
+            let ids = self.trees.doomed.settled().iter().keys().map(|key| {
                 let bytes = key?.as_ref().try_into().map_err(|_length| StoreError::Damaged {
                     record: String::from("a log of a removed job"),
                     message: String::from("its key is no id"),
@@ -147,7 +146,11 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn forget_log(&self, id: LogId) -> Result<(), StoreError> {
-        self.health.writing(|| self.trees.doomed.remove(id.as_bytes()).map(drop).map_err(StoreError::from))
+        let mut memory = self.memory();
+        let mut writes = Writes::default();
+        writes.doomed.remove(id.as_bytes());
+        let seq = memory.seq;
+        self.write(&mut memory, seq, writes)
     }
 
     /// The job, if there is one.
@@ -160,7 +163,7 @@ impl Store {
                 return Ok(None);
             };
             let stored = codec::stored(id, &body)?;
-            let request = self.trees.request(id, usize::MAX)?;
+            let request = self.trees.request(id, stored.request.whole())?;
             // Deleted in between: then the request went with the record.
             if request.is_empty() && self.trees.jobs.get(id.as_bytes())?.is_none() {
                 return Ok(None);
@@ -174,7 +177,8 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn unfinished_ids(&self) -> Result<Vec<JobId>, StoreError> {
-        let keys = || self.trees.unfinished.iter().keys().map(|key| id_of("unfinished", &key?)).collect();
+        let _alone = self.settled()?;
+        let keys = || self.trees.unfinished.settled().iter().keys().map(|key| id_of("unfinished", &key?)).collect();
         self.health.guarded(keys)
     }
 
@@ -198,8 +202,9 @@ impl Store {
         let Change { id, owner, expected, old, new, mut writes, claim } = change;
         let moves = Moves::between(old.as_ref(), new.as_ref());
         // A list that is being read counts on what it has counted.
-        let _unread = moves.takes_out().then(|| self.lists.write());
-        let mut memory = self.memory();
+        let unread = moves.takes_out().then(|| self.lists.write());
+        // Whether keys stand for the job that goes is found by a walk.
+        let mut memory = if new.is_none() { self.settled()? } else { self.memory() };
         let now = self.clock.now();
         let taken = self.health.guarded(|| {
             if self.trees.jobs.get(id.as_bytes())? != expected {
@@ -225,13 +230,17 @@ impl Store {
             moves.put(&self.trees, &mut writes, seq)
         })?;
         put_unfinished(&mut writes, id, old.as_ref(), new.as_ref());
-        self.health.writing(|| self.trees.write(&writes))?;
+        self.write(&mut memory, seq, writes)?;
         memory.seq = seq;
         match new.filter(|new| !is_over(new.status)) {
             Some(new) => drop(memory.unfinished.insert(id, new)),
             None => drop(memory.unfinished.remove(&id)),
         }
         self.last.send_replace(seq);
+        if unread.is_some() {
+            // Before a list is read again.
+            self.settler.settle()?;
+        }
         Ok(Applied::Written)
     }
 

@@ -7,12 +7,12 @@
 //! | `j`, job id, name (the key of the first row) | nothing: what a job's end takes with it |
 //! | `x`, expiry, name | nothing: what a sweep looks at |
 use serde::{Deserialize, Serialize};
-use sled::Tree;
 
-use super::Store;
 use super::fault::StoreError;
 use super::index::put_text;
-use super::trees::Steps;
+use super::steps::{Steps, Writes};
+use super::trees::Table;
+use super::{Memory, Store};
 use crate::base::id::JobId;
 use crate::base::time::Timestamp;
 
@@ -65,12 +65,12 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        let _alone = self.memory();
+        let mut memory = self.memory();
         let mut keys = Steps::default();
         if let Some(held) = self.health.guarded(|| put(&self.trees.keys, &mut keys, claim, (None, self.clock.now())))? {
             return Ok(Claimed::Taken(held));
         }
-        self.health.writing(|| keys.write(&self.trees.keys))?;
+        self.write_keys(&mut memory, keys)?;
         Ok(Claimed::New)
     }
 
@@ -88,14 +88,14 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn release(&self, scope: &str, key: &str) -> Result<bool, StoreError> {
-        let _alone = self.memory();
+        let mut memory = self.memory();
         let mut keys = Steps::default();
         let name = name_of(scope, key);
         let Some(held) = self.health.guarded(|| read(&self.trees.keys, &name))? else {
             return Ok(false);
         };
         remove(&mut keys, &name, &held);
-        self.health.writing(|| keys.write(&self.trees.keys))?;
+        self.write_keys(&mut memory, keys)?;
         Ok(true)
     }
 
@@ -105,19 +105,24 @@ impl Store {
     /// # Errors
     /// When the storage fails.
     pub fn sweep_keys(&self) -> Result<usize, StoreError> {
-        let _alone = self.memory();
+        let mut memory = self.settled()?;
         let mut keys = Steps::default();
         let swept = self.health.guarded(|| put_sweep(&self.trees.keys, &mut keys, self.clock.now()))?;
         if swept > 0 {
-            self.health.writing(|| keys.write(&self.trees.keys))?;
+            self.write_keys(&mut memory, keys)?;
         }
         Ok(swept)
+    }
+
+    fn write_keys(&self, memory: &mut Memory, keys: Steps) -> Result<(), StoreError> {
+        let seq = memory.seq;
+        self.write(memory, seq, Writes { keys, ..Writes::default() })
     }
 }
 
 /// Puts a claim, or gives who has the key. What it takes from an expired holder goes too.
 pub(super) fn put(
-    tree: &Tree,
+    tree: &Table,
     keys: &mut Steps,
     claim: &Claim,
     (job, now): (Option<JobId>, Timestamp),
@@ -138,9 +143,9 @@ pub(super) fn put(
 }
 
 /// Puts the end of all keys that stand for a job.
-pub(super) fn put_end_of(tree: &Tree, keys: &mut Steps, job: JobId) -> Result<(), StoreError> {
+pub(super) fn put_end_of(tree: &Table, keys: &mut Steps, job: JobId) -> Result<(), StoreError> {
     let prefix = by_job(job, &[]);
-    for reference in tree.scan_prefix(&prefix).keys() {
+    for reference in tree.settled().scan_prefix(&prefix).keys() {
         let reference = reference?;
         let name = reference.get(prefix.len()..).unwrap_or_default();
         match read(tree, name)? {
@@ -151,10 +156,10 @@ pub(super) fn put_end_of(tree: &Tree, keys: &mut Steps, job: JobId) -> Result<()
     Ok(())
 }
 
-fn put_sweep(tree: &Tree, keys: &mut Steps, now: Timestamp) -> Result<usize, StoreError> {
+fn put_sweep(tree: &Table, keys: &mut Steps, now: Timestamp) -> Result<usize, StoreError> {
     let mut swept = 0;
     let end = by_expiry(Timestamp(now.0.saturating_add(1)), &[]);
-    for reference in tree.range(by_expiry(Timestamp(0), &[])..end).keys().take(SWEEP_MOST) {
+    for reference in tree.settled().range(by_expiry(Timestamp(0), &[])..end).keys().take(SWEEP_MOST) {
         let reference = reference?;
         let name = reference.get(by_expiry(now, &[]).len()..).unwrap_or_default();
         match read(tree, name)? {
@@ -186,7 +191,7 @@ pub(super) fn is_name(key: &[u8]) -> bool {
 }
 
 /// What a name stands for.
-pub(super) fn read(tree: &Tree, name: &[u8]) -> Result<Option<Held>, StoreError> {
+pub(super) fn read(tree: &Table, name: &[u8]) -> Result<Option<Held>, StoreError> {
     let Some(bytes) = tree.get(name)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(name, &error))
 }

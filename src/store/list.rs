@@ -128,7 +128,7 @@ impl Store {
     }
 
     fn moment(&self, filter: &JobFilter, sections: &[Vec<u8>], reach: usize) -> Result<Moment, StoreError> {
-        let memory = self.memory();
+        let memory = self.settled()?;
         let mut found: Vec<(Place, JobId)> =
             memory.unfinished.values().filter(|job| filter.admits(job)).map(|job| (job.place(), job.id)).collect();
         let mut total = u64::try_from(found.len()).unwrap_or(u64::MAX);
@@ -175,7 +175,7 @@ impl Store {
             Ok((_, seq)) => number(Some(seq)) <= moment,
             Err(_) => true,
         };
-        self.trees.index.scan_prefix(section).filter(before).map(|pair| {
+        self.trees.index.settled().scan_prefix(section).filter(before).map(|pair| {
             let (key, _) = pair?;
             let (place, id) = placed(&key).ok_or_else(|| StoreError::Damaged {
                 record: String::from("the index of jobs"),

@@ -15,10 +15,17 @@
 //! Numbers in keys are big-endian, so that they sort. The request never changes, so that it is
 //! written once; it is cut in parts because sled keeps up to 16 values in a page and writes a page
 //! above 128 KiB to a file of its own that it never syncs (`pagecache/blob_io.rs`).
+//!
+//! What was written last is in memory, above sled, until `settle.rs` brings it down: [`Table::get`]
+//! sees it, a walk over [`Table::settled`] does not.
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 use sled::{Batch, IVec, Transactional as _, Tree};
 
 use super::fault::StoreError;
+use super::steps::{Step, Steps, TREES, Writes};
 use crate::base::id::JobId;
 
 /// Largest value that sled gets for a part of a request.
@@ -27,80 +34,133 @@ pub(super) const PART_BYTES: usize = 4096;
 /// The trees of one database.
 #[derive(Clone, Debug)]
 pub(super) struct Trees {
-    pub(super) jobs: Tree,
-    pub(super) requests: Tree,
-    pub(super) unfinished: Tree,
-    pub(super) index: Tree,
-    pub(super) counters: Tree,
-    pub(super) feed: Tree,
-    pub(super) keys: Tree,
-    pub(super) doomed: Tree,
-    pub(super) readers: Tree,
+    pub(super) jobs: Table,
+    pub(super) requests: Table,
+    pub(super) unfinished: Table,
+    pub(super) index: Table,
+    pub(super) counters: Table,
+    pub(super) feed: Table,
+    pub(super) keys: Table,
+    pub(super) doomed: Table,
+    pub(super) readers: Table,
+    pending: Arc<RwLock<Pending>>,
 }
 
-/// What one transaction writes. A tree that is not written to takes no part, which makes a change
-/// of three trees a tenth cheaper than one of all.
-#[derive(Default)]
-pub(super) struct Writes {
-    pub(super) jobs: Steps,
-    pub(super) requests: Steps,
-    pub(super) unfinished: Steps,
-    pub(super) index: Steps,
-    pub(super) counters: Steps,
-    pub(super) feed: Steps,
-    pub(super) keys: Steps,
-    pub(super) doomed: Steps,
+/// One tree, with what is not in it yet.
+#[derive(Clone)]
+pub(super) struct Table {
+    tree: Tree,
+    steps_of: fn(&Writes) -> &Steps,
+    pending: Arc<RwLock<Pending>>,
 }
 
-/// What is written to one tree; the last word on a key counts.
-#[derive(Default)]
-pub(super) struct Steps(Option<Batch>);
+/// What was written and is not in sled yet.
+#[derive(Debug, Default)]
+struct Pending {
+    /// Since the last time that it was brought down.
+    newer: Writes,
+    /// What is being brought down.
+    older: Writes,
+    /// The last change of `newer`, or the last there was.
+    seq: u64,
+}
 
-impl Steps {
-    pub(super) fn insert(&mut self, key: impl Into<IVec>, value: impl Into<IVec>) {
-        self.0.get_or_insert_default().insert(key, value);
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// What a key stands for now.
+    pub(super) fn get(&self, key: impl AsRef<[u8]>) -> sled::Result<Option<IVec>> {
+        let key = key.as_ref();
+        {
+            let pending = read(&self.pending);
+            for layer in [&pending.newer, &pending.older] {
+                match (self.steps_of)(layer).of(key) {
+                    Step::None => {}
+                    Step::Removed => return Ok(None),
+                    Step::Value(value) => return Ok(Some(value.clone())),
+                }
+            }
+        }
+        self.tree.get(key)
     }
 
-    pub(super) fn remove(&mut self, key: impl Into<IVec>) {
-        self.0.get_or_insert_default().remove(key);
+    /// Whether a key stands for something now.
+    pub(super) fn contains_key(&self, key: impl AsRef<[u8]>) -> sled::Result<bool> {
+        self.get(key).map(|found| found.is_some())
     }
 
-    /// Writes all or nothing to one tree.
-    pub(super) fn write(self, tree: &Tree) -> Result<(), StoreError> {
-        Ok(tree.apply_batch(self.0.unwrap_or_default())?)
+    /// The tree itself, which may lag behind: whoever walks it calls [`super::Store::settled`] first.
+    pub(super) const fn settled(&self) -> &Tree {
+        &self.tree
     }
 }
 
 impl Trees {
     /// Opens or makes the trees.
     pub(super) fn open(db: &sled::Db) -> Result<Self, StoreError> {
+        let pending = Arc::<RwLock<Pending>>::default();
+        let table = |name: &str, steps_of| {
+            Ok::<_, StoreError>(Table { tree: db.open_tree(name)?, steps_of, pending: Arc::clone(&pending) })
+        };
         Ok(Self {
-            jobs: db.open_tree("jobs")?,
-            requests: db.open_tree("requests")?,
-            unfinished: db.open_tree("unfinished")?,
-            index: db.open_tree("index")?,
-            counters: db.open_tree("counters")?,
-            feed: db.open_tree("feed")?,
-            keys: db.open_tree("keys")?,
-            doomed: db.open_tree("doomed")?,
-            readers: db.open_tree("readers")?,
+            jobs: table("jobs", |writes| &writes.jobs)?,
+            requests: table("requests", |writes| &writes.requests)?,
+            unfinished: table("unfinished", |writes| &writes.unfinished)?,
+            index: table("index", |writes| &writes.index)?,
+            counters: table("counters", |writes| &writes.counters)?,
+            feed: table("feed", |writes| &writes.feed)?,
+            keys: table("keys", |writes| &writes.keys)?,
+            doomed: table("doomed", |writes| &writes.doomed)?,
+            readers: table("readers", |writes| &writes.readers)?,
+            pending,
         })
     }
 
-    /// Writes all or nothing.
+    /// From here on everybody sees these writes. They are in the journal.
+    pub(super) fn put(&self, seq: u64, writes: Writes) {
+        let mut pending = write(&self.pending);
+        pending.newer.follow(writes);
+        pending.seq = seq;
+    }
+
+    /// Brings down what was put before the call, as one transaction; gives the seq of the last change
+    /// that is in sled. One at a time (`settle.rs`).
+    pub(super) fn bring_down(&self) -> Result<u64, StoreError> {
+        let (seq, older) = {
+            let mut pending = write(&self.pending);
+            // Not empty where it could not be written the last time.
+            let newer = std::mem::take(&mut pending.newer);
+            pending.older.follow(newer);
+            (pending.seq, pending.older.clone())
+        };
+        self.write(&older)?;
+        write(&self.pending).older = Writes::default();
+        Ok(seq)
+    }
+
+    /// Writes all or nothing to sled.
     pub(super) fn write(&self, writes: &Writes) -> Result<(), StoreError> {
-        let all = [
-            (&self.jobs, &writes.jobs),
-            (&self.requests, &writes.requests),
-            (&self.unfinished, &writes.unfinished),
-            (&self.index, &writes.index),
-            (&self.counters, &writes.counters),
-            (&self.feed, &writes.feed),
-            (&self.keys, &writes.keys),
-            (&self.doomed, &writes.doomed),
+        let tables: [&Table; TREES] = [
+            &self.jobs,
+            &self.requests,
+            &self.unfinished,
+            &self.index,
+            &self.counters,
+            &self.feed,
+            &self.keys,
+            &self.doomed,
+            &self.readers,
         ];
-        let touched = all.into_iter().filter_map(|(tree, steps)| Some((tree, steps.0.as_ref()?)));
-        let (trees, batches): (Vec<&Tree>, Vec<&Batch>) = touched.unzip();
+        let touched = tables.into_iter().map(|table| (&table.tree, (table.steps_of)(writes)));
+        let touched = touched.filter(|(_, steps)| !steps.is_empty());
+        let (trees, batches): (Vec<&Tree>, Vec<Batch>) = touched.map(|(tree, steps)| (tree, steps.batch())).unzip();
+        if trees.is_empty() {
+            return Ok(());
+        }
         let written = trees.as_slice().transaction(|views| {
             for (view, batch) in views.iter().zip(&batches) {
                 view.apply_batch(batch)?;
@@ -121,17 +181,15 @@ impl Trees {
 
     /// The last seq of the feed. Trimming leaves the last entry, so that this is never forgotten.
     pub(super) fn last_seq(&self) -> Result<u64, StoreError> {
-        Ok(self.feed.last()?.map_or(0, |(key, _)| number(Some(&key))))
+        Ok(self.feed.tree.last()?.map_or(0, |(key, _)| number(Some(&key))))
     }
 
     /// The first `length` bytes of a request.
     pub(super) fn request(&self, id: JobId, length: usize) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::with_capacity(length.min(PART_BYTES));
-        for part in self.requests.scan_prefix(id.as_bytes()) {
-            bytes.extend_from_slice(&part?.1);
-            if bytes.len() >= length {
-                break;
-            }
+        for key in part_keys(id, length) {
+            let Some(part) = self.requests.get(key)? else { break };
+            bytes.extend_from_slice(&part);
         }
         bytes.truncate(length);
         Ok(bytes)
@@ -141,11 +199,25 @@ impl Trees {
 impl Writes {
     /// Puts a new request, in parts.
     pub(super) fn put_request(&mut self, id: JobId, request: &[u8]) {
-        for (index, part) in (0u32..).zip(request.chunks(PART_BYTES)) {
-            let key = [id.as_bytes().as_slice(), &index.to_be_bytes()].concat();
+        for (key, part) in part_keys(id, request.len()).zip(request.chunks(PART_BYTES)) {
             self.requests.insert(key, part);
         }
     }
+}
+
+/// The keys of the parts of a request of this length.
+pub(super) fn part_keys(id: JobId, length: usize) -> impl Iterator<Item = Vec<u8>> {
+    let parts = (0u32..).take(length.div_ceil(PART_BYTES));
+    parts.map(move |index| [id.as_bytes().as_slice(), &index.to_be_bytes()].concat())
+}
+
+fn read(pending: &RwLock<Pending>) -> RwLockReadGuard<'_, Pending> {
+    // Every change under the lock is complete or not begun.
+    pending.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(pending: &RwLock<Pending>) -> RwLockWriteGuard<'_, Pending> {
+    pending.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A big-endian number; 0 where there is none.

@@ -1,6 +1,6 @@
 //! A core that does what a test says.
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -236,7 +236,7 @@ impl Core for FakeCore {
         HostFacts { kernel, cgroups, max_concurrent: 4, max_queued: 100 }
     }
 
-    fn languages(&self) -> Vec<KnownLanguage> {
+    fn languages(&self) -> Arc<[KnownLanguage]> {
         let known = |id: &str, version: Option<&str>| KnownLanguage {
             id: id.to_owned(),
             name: id.to_uppercase(),
@@ -247,7 +247,7 @@ impl Core for FakeCore {
             reserved: (id == "c").then(|| String::from("program")),
             least: Least::default(),
         };
-        vec![known("python", Some("3.11.2")), known("bash", None), known("c", None)]
+        [known("python", Some("3.11.2")), known("bash", None), known("c", None)].into()
     }
 
     fn host_usage(&self) -> HostUsage {

@@ -189,7 +189,7 @@ fn logs(daemon: &Daemon) -> usize {
 /// Made and ended as fast as it goes, which is when the kernel is behind with what is left of each.
 #[test]
 fn six_hundred_short_jobs_by_eight_clients_leave_nothing_behind() {
-    let daemon = Daemon::start(&[]);
+    let daemon = Daemon::start(&[("KILN_SANDBOX_READY", "0")]);
     let short = || assert_ended_by(&daemon.execute(&command(&["true"])), "exited", "completed");
     let all = |count: usize| {
         std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| (0..count / 8).for_each(|_| short())))));

@@ -265,6 +265,7 @@ mod test {
 
     #[test]
     fn a_submission_that_was_answered_is_not_sent_again() {
+        const REFUSED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}";
         let (heard, _) = submitted_to(&[ACCEPTED]);
         assert_eq!(heard.len(), 1);
         let (heard, answered) = submitted_to(&[REFUSED]);

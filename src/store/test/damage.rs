@@ -12,7 +12,8 @@ fn a_damaged_or_foreign_record_is_named() {
     let name = format!("job {}", record.id);
     store.create_job(&record).unwrap();
     store.create_job(&other).unwrap();
-    let put = |body: &[u8]| drop(store.trees.jobs.insert(record.id.as_bytes(), body).unwrap());
+    drop(store.settled().unwrap());
+    let put = |body: &[u8]| drop(store.trees.jobs.settled().insert(record.id.as_bytes(), body).unwrap());
     put(br#"{"head":{"schema":99,"new":true}}"#);
     let found = StoreError::OtherSchema { record: name.clone(), found: 99, known: SCHEMA };
     assert_eq!(store.job(record.id), Err(found.clone()));
@@ -50,7 +51,7 @@ fn damaged_snapshots_do_not_keep_the_store_shut() {
     let garbage = "snap.00000000FFFFFFFF";
     for name in [format!("{garbage}.generating"), String::from(garbage)] {
         let mut file = fs::File::create(dir.path().join(name)).unwrap();
-        std::io::Write::write_all(&mut file, &[1; 5000]).unwrap();
+        io::Write::write_all(&mut file, &[1; 5000]).unwrap();
     }
     let store = open(dir.path()).unwrap();
     assert_eq!(store.job(record.id).unwrap(), Some(record));
@@ -75,7 +76,8 @@ fn an_unreadable_record_is_told_of_beside_the_page() {
     for record in [&bad, &good] {
         store.create_job(record).unwrap();
     }
-    drop(store.trees.jobs.insert(bad.id.as_bytes(), b"{").unwrap());
+    drop(store.settled().unwrap());
+    drop(store.trees.jobs.settled().insert(bad.id.as_bytes(), b"{").unwrap());
     let page = store.list_jobs(&JobFilter::default(), 10, 0).unwrap();
     assert_eq!((page.jobs, page.total), (vec![shown(good)], 2));
     assert!(matches!(page.unreadable.as_slice(), [StoreError::Damaged { .. }]));

@@ -68,7 +68,8 @@ fn a_deleted_job_leaves_nothing_but_a_feed_entry() {
     assert_eq!(store.job(record.id).unwrap(), None);
     assert_eq!(store.held("ann", "k").unwrap(), None);
     let trees = &store.trees;
-    for tree in [&trees.jobs, &trees.requests, &trees.unfinished, &trees.index, &trees.counters, &trees.keys] {
+    for table in [&trees.jobs, &trees.requests, &trees.unfinished, &trees.index, &trees.counters, &trees.keys] {
+        let tree = table.settled();
         assert!(tree.is_empty());
     }
     let last = store.feed_after(2, 1).unwrap().remove(0);

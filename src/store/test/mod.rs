@@ -134,6 +134,35 @@ fn killed(dir: &Path) -> TempDir {
 }
 
 #[test]
+fn a_change_that_no_half_of_the_journal_holds_survives_a_kill() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path()).unwrap();
+    let (small, large) = (queued("x"), queued(&"x".repeat(journal::HALF_BYTES)));
+    store.create_job(&small).unwrap();
+    store.create_job(&large).unwrap();
+    store.update_job(&started(small.clone())).unwrap();
+    let after = open(killed(dir.path()).path()).unwrap();
+    assert_eq!(after.job(large.id).unwrap(), Some(large));
+    assert_eq!(after.job(small.id).unwrap(), Some(started(small)));
+    assert_eq!(after.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn what_fills_the_journal_again_and_again_survives_a_kill() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path()).unwrap();
+    let records: Vec<_> = (0..40).map(|number| queued(&number.to_string().repeat(150_000))).collect();
+    for record in &records {
+        store.create_job(record).unwrap();
+    }
+    let after = open(killed(dir.path()).path()).unwrap();
+    for record in records {
+        assert_eq!(after.job(record.id).unwrap(), Some(record));
+    }
+    assert_eq!(after.check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn a_record_comes_back_as_it_was_written() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path()).unwrap();

@@ -6,16 +6,15 @@ const TABLE: [u32; 256] = table();
 
 /// A checksum that grows with the bytes that are put in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Crc32c(u32);
+pub struct Crc32c(u32);
 
 impl Crc32c {
     /// The checksum of nothing.
-    pub(super) const fn new() -> Self {
-        Self(u32::MAX)
-    }
+    pub const EMPTY: Self = Self(u32::MAX);
 
     /// The checksum after these bytes too.
-    pub(super) fn with(self, bytes: &[u8]) -> Self {
+    #[must_use]
+    pub fn with(self, bytes: &[u8]) -> Self {
         Self(bytes.iter().fold(self.0, |sum, byte| {
             let [low, ..] = sum.to_le_bytes();
             let entry = TABLE.get(usize::from(low ^ byte)).copied().unwrap_or(0);
@@ -24,7 +23,7 @@ impl Crc32c {
     }
 
     /// The number.
-    pub(super) const fn value(self) -> u32 {
+    pub const fn value(self) -> u32 {
         !self.0
     }
 }
@@ -57,8 +56,8 @@ mod test {
 
     #[test]
     fn the_checksum_is_the_one_of_the_standard() {
-        assert_eq!(Crc32c::new().with(b"123456789").value(), 0xe306_9283);
-        assert_eq!(Crc32c::new().with(&[0; 32]).value(), 0x8a91_36aa);
-        assert_eq!(Crc32c::new().with(b"1234").with(b"56789").value(), 0xe306_9283);
+        assert_eq!(Crc32c::EMPTY.with(b"123456789").value(), 0xe306_9283);
+        assert_eq!(Crc32c::EMPTY.with(&[0; 32]).value(), 0x8a91_36aa);
+        assert_eq!(Crc32c::EMPTY.with(b"1234").with(b"56789").value(), 0xe306_9283);
     }
 }
