@@ -250,6 +250,7 @@ mod test {
     }
 
     const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
+    const REFUSED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}";
 
     #[test]
     fn a_submission_without_an_answer_is_sent_once_more_as_the_same() {
@@ -266,8 +267,7 @@ mod test {
     fn a_submission_that_was_answered_is_not_sent_again() {
         let (heard, _) = submitted_to(&[ACCEPTED]);
         assert_eq!(heard.len(), 1);
-        let refused = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}";
-        let (heard, answered) = submitted_to(&[refused]);
+        let (heard, answered) = submitted_to(&[REFUSED]);
         assert!(heard.len() == 1 && matches!(answered, Err(ClientError::NotKiln(..))), "{answered:?}");
     }
 }
