@@ -8,7 +8,7 @@ use super::live::Live;
 use super::run::{Outcome, Task};
 use super::{Queue, decide};
 use crate::base::id::JobId;
-use crate::base::time::instant;
+use crate::base::time::{Instant, instant};
 use crate::job::record::{Attempt, Ran, Record, Wanted};
 use crate::job::state::{State, Status};
 use crate::job::termination::{Reason, Termination};
@@ -84,10 +84,13 @@ impl Queue {
     async fn attempt(&self, place: &mut Place, id: JobId, live: &Arc<Live>) -> Result<Status, StoreError> {
         let mut record = self.job(id)?.ok_or(StoreError::Missing { id })?;
         let (begun, place_taken) = (self.0.clock.now(), instant());
-        let queued = begun.since(record.head.created);
+        let created = record.head.created;
+        let queued = begun.since(created);
+        self.0.watches.queue.record(queued);
         self.record_start(&mut record)?;
         live.reached(Status::Running);
-        let Outcome { attempt, termination } = self.execute(&record, queued, live).await;
+        let Outcome { attempt, termination } = self.execute(&record, (queued, place_taken), live).await;
+        let done = instant();
         if termination.reason == Reason::Cancelled {
             record.wanted = Wanted::Cancel;
         }
@@ -101,6 +104,8 @@ impl Queue {
         }
         place.give_on();
         self.0.store.commit().await?;
+        self.0.watches.record.record(done.elapsed());
+        self.0.watches.total.record(self.0.clock.now().since(created));
         Ok(status)
     }
 
@@ -117,7 +122,7 @@ impl Queue {
     }
 
     /// Does the work. A fault of our own ends this job and no other.
-    async fn execute(&self, record: &Record, queued: Duration, live: &Arc<Live>) -> Outcome {
+    async fn execute(&self, record: &Record, (queued, place_taken): (Duration, Instant), live: &Arc<Live>) -> Outcome {
         let attempt = record.attempts.last().cloned().unwrap_or_else(|| begun(1));
         let task = Task {
             id: record.id,
@@ -125,7 +130,9 @@ impl Queue {
             request: record.request.clone(),
             number: attempt.number,
             queued,
+            place_taken,
             live: Arc::clone(live),
+            watches: Arc::clone(&self.0.watches),
         };
         let store = Arc::clone(&self.0.store);
         let recorded = Box::pin(async move { store.commit().await });
