@@ -6,7 +6,8 @@
 //!                                     └─ once a phase ─┘
 //! ```
 //!
-//! Without `accept`, which happens at the same time, the parts make up `total` but for moments between tasks.
+//! Without `accept`, which happens at the same time, the parts make up `total` but for moments between tasks. A spawner
+//! that is busy hears late that a program runs: its `setup` and `run` then overlap, and `reap` is too short.
 use crate::telemetry::times::{Stopwatch, Times};
 
 /// One stopwatch for each part.

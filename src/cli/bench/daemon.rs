@@ -1,9 +1,10 @@
 //! Jobs of a daemon: a connection for each client, made before the measurement and kept during it.
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::Value;
-use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
@@ -19,6 +20,9 @@ const UNDER_WAY: usize = 400;
 
 /// Connections that are there before jobs are sent at a rate.
 const READY: u16 = 16;
+
+/// The parts of a job as they happen; JSON has no order, and a newer daemon's parts come last.
+const ORDER: [&str; 8] = ["accept", "queue", "prepare", "setup", "run", "reap", "record", "total"];
 
 /// One question after another over one connection.
 struct Asker {
@@ -50,7 +54,7 @@ impl Asker {
             if !load.gap().is_zero() {
                 sleep(load.gap()).await;
             }
-            let begin = instant();
+            let begin = turns.sent(load);
             let went = self.ask().await;
             slice.note(begin.elapsed(), went);
         }
@@ -159,7 +163,9 @@ async fn parts(client: &Client) -> Result<Parts, ClientError> {
 /// An older daemon says nothing.
 fn read_parts(health: &Value) -> Parts {
     let times = health.get("times").and_then(Value::as_object).into_iter().flatten();
-    times.map(|(name, times)| (name.clone(), read_times(times))).collect()
+    let mut parts: Parts = times.map(|(name, times)| (name.clone(), read_times(times))).collect();
+    parts.sort_by_key(|(name, _)| ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()));
+    parts
 }
 
 fn read_times(told: &Value) -> Times {
@@ -199,6 +205,13 @@ mod test {
         assert_eq!((between[0].0.as_str(), between[0].1.count()), ("run", 3));
         assert_eq!(since(told(5), &Vec::new())[0].1.count(), 5);
         assert!(read_parts(&json!({"status": "healthy"})).is_empty());
+    }
+
+    #[test]
+    fn parts_stand_as_they_happen() {
+        let told = json!({"times": {"total": {}, "run": {}, "later": {}, "accept": {}}});
+        let names: Vec<String> = read_parts(&told).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["accept", "run", "total", "later"]);
     }
 
     #[test]

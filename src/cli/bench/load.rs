@@ -94,12 +94,25 @@ impl Pace {
         Turns { pace: self, taken: 0 }
     }
 
+    /// From when a job counts that is sent now. Those of a burst count from one moment: whoever starts late has waited.
+    pub(super) fn sent(&self, load: Load) -> Instant {
+        match load {
+            Load::Burst(_) => self.begun,
+            Load::Clients(_) | Load::Idle(_) | Load::Rate(_) => instant(),
+        }
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 }
 
 impl Turns<'_> {
+    /// From when a job counts that is sent now.
+    pub(super) fn sent(&self, load: Load) -> Instant {
+        self.pace.sent(load)
+    }
+
     /// Whether there is one more job for this client.
     pub(super) fn next(&mut self) -> bool {
         match self.pace.bound {
@@ -139,6 +152,13 @@ mod test {
     fn no_job_begins_when_the_time_is_over() {
         assert!(!Pace::begin(Bound::Time(Duration::ZERO)).turns().next());
         assert!(Pace::begin(Bound::Time(Duration::from_mins(1))).turns().next());
+    }
+
+    #[test]
+    fn all_of_a_burst_count_from_one_moment() {
+        let pace = Pace::begin(Bound::Each(1));
+        assert_eq!(pace.sent(Load::Burst(2)), pace.sent(Load::Burst(2)));
+        assert!(pace.sent(Load::Clients(2)) > pace.sent(Load::Burst(2)));
     }
 
     #[test]

@@ -29,17 +29,22 @@ use peer::Folder;
 
 pub(super) fn run(arguments: &BenchArguments, surroundings: &Surroundings, colours: Colours) -> Exit {
     remote::asking(async {
-        let bench = prepare(arguments, surroundings)?;
+        // Before anything is made: it is removed also where somebody does not wait for the end.
         let mut interrupts = Interrupts::listen().map_err(|error| RemoteError::Host(error.to_string()))?;
-        // What was made for it is removed also where somebody does not wait for the end.
+        let bench = prepare(arguments, surroundings)?;
         let cells = tokio::select! {
             cells = Box::pin(bench.run(arguments)) => cells?,
-            _ = interrupts.next() => return Ok(complain(&"interrupted", Exit::Refused)),
+            signal = interrupts.next() => return Ok(ended_by(signal)),
         };
         let shown =
             if arguments.json { print_json(&report::json(&cells)) } else { printed(&report::text(&cells, colours)) };
         Ok(if shown == Exit::Ok { verdict(&cells) } else { shown })
     })
+}
+
+/// As a shell tells it.
+fn ended_by(signal: i32) -> Exit {
+    complain(&format!("ended by signal {signal}"), Exit::Program(u8::try_from(128 + signal).unwrap_or(u8::MAX)))
 }
 
 fn prepare(arguments: &BenchArguments, surroundings: &Surroundings) -> Result<Bench, RemoteError> {

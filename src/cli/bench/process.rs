@@ -4,7 +4,6 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 
-use crate::base::time::instant;
 use crate::cli::bench::load::{Bound, Load, Pace, Turns};
 use crate::cli::bench::sample::Slice;
 
@@ -33,7 +32,7 @@ fn one_after_another(command: impl Fn() -> Option<Command>, load: Load, mut turn
     while turns.next() {
         let Some(mut command) = command() else { break };
         thread::sleep(load.gap());
-        let begin = instant();
+        let begin = turns.sent(load);
         // Both streams are read to their ends, as kiln does.
         let output = command.output();
         let took = begin.elapsed();

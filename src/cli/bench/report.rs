@@ -59,7 +59,11 @@ fn figures(slice: &Slice) -> Map<String, Value> {
     told.into_iter().chain([(String::from("max_ms"), rounded(slice.percentile_ms(100)))]).collect()
 }
 
+/// Of what waits most of the time there is none.
 fn rate(cell: &Cell) -> Option<f64> {
+    if matches!(cell.load, Load::Idle(_)) {
+        return None;
+    }
     median(&cell.slices.iter().filter_map(Slice::rate).collect::<Vec<_>>())
 }
 
