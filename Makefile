@@ -7,12 +7,13 @@ CARGO ?= cargo
 # waits until the script has cleaned up.
 export KEEP PORT
 
-.PHONY: help deps build demo test test-vm fmt lint advisories
+.PHONY: help deps build demo test test-vm bench fmt lint advisories
 
 help:
 	@echo 'make demo      build, start the daemon on 127.0.0.1, run real programs (KEEP=1, PORT=N)'
 	@echo 'make test      the whole suite, with the VM tests'
 	@echo 'make test-vm   only the tests in the Debian VM (systemd, cgroup v2)'
+	@echo 'make bench     measure beside bubblewrap and crun, write docs/PERFORMANCE.md (half an hour)'
 	@echo 'make build     release build of kiln and kiln-spawner'
 	@echo 'make deps      install the Debian packages that building and testing need'
 	@echo 'make fmt lint  format the code; run clippy as the tests do'
@@ -34,6 +35,11 @@ test:
 test-vm:
 	packaging/deps.sh test
 	tests/vm/run.sh
+
+bench:
+	packaging/deps.sh bench
+	$(CARGO) build --release --locked --bins
+	tests/bench/run.py $${CARGO_TARGET_DIR:-target}/release/kiln
 
 fmt:
 	$(CARGO) fmt
