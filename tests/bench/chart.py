@@ -9,12 +9,12 @@ PANELS = [
 ]
 BARS = [("bare", "bare process"), ("bwrap", "bubblewrap"), ("crun", "crun"), ("before", "kiln before"), ("kiln", "kiln")]
 STYLE = """
-  text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+  text { font: 13px system-ui, sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 4px; paint-order: stroke }
   .page { fill: #ffffff } .quiet { fill: #59636e; font-size: 12px } .title { font-size: 15px; font-weight: 600 }
   .group { font-weight: 600 } .rule { stroke: #d1d9e0 } .base { stroke: #59636e; stroke-dasharray: 3 3 }
   .bare { fill: #b8c0c8 } .bwrap { fill: #7f8c99 } .crun { fill: #56626e } .before { fill: #f0b58a } .kiln { fill: #d1570c }
   @media (prefers-color-scheme: dark) {
-    text { fill: #f0f6fc } .page { fill: #0d1117 } .quiet { fill: #9198a1 } .rule { stroke: #3d444d }
+    text { fill: #f0f6fc; stroke: #0d1117 } .page { fill: #0d1117 } .quiet { fill: #9198a1 } .rule { stroke: #3d444d }
     .base { stroke: #9198a1 } .bare { fill: #4a535d } .bwrap { fill: #77828e } .crun { fill: #a9b3bd }
     .before { fill: #8a4a1c } .kiln { fill: #ff8a3d }
   }
@@ -41,16 +41,18 @@ def bars(before, now, workload, load, name):
 
 def group(place, rows, shown):
     """The bars of one program; as wide as the widest of them allows, with the values beside them."""
-    (x, y, width), out = place, ""
-    room = width - 210
+    x, y, width = place
+    room = width - 220
     widest = max([ratio for *_, ratio in rows] + [1])
+    base = x + 96 + room / widest
+    # Before the text, which it may not cross.
+    out = f'<path d="M{base:.0f} {y - 3}V{y + len(rows) * BAR}" class="base"/>\n'
     for index, (kind, label, value, ratio) in enumerate(rows):
         top, length = y + index * BAR, max(2, room * ratio / widest)
         out += text(x + 88, top + 12, label, "quiet", "end")
         out += f'<rect x="{x + 96:.0f}" y="{top}" width="{length:.0f}" height="{BAR - 4}" rx="2" class="{kind}"/>\n'
-        out += text(x + 102 + length, top + 12, f"{shown(value)}  ×{ratio:.2f}" if kind != "bwrap" else shown(value))
-    base = x + 96 + room / widest
-    return out + f'<path d="M{base:.0f} {y - 3}V{y + len(rows) * BAR}" class="base"/>\n'
+        out += text(x + 102 + length, top + 12, f"{shown(value)} (×{ratio:.2f})" if kind != "bwrap" else shown(value))
+    return out
 
 
 def draw(before, now):

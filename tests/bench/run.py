@@ -61,7 +61,7 @@ def machine():
         "processors": len(model),
         "model": model[0] if model else platform.machine(),
         "memory_gib": round(residue.meminfo("MemTotal") / 1024**2, 1),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split("-")[0].split(".")[:2]),
         "cgroups": "v1" if v1 else "v2",
         "python": said("/usr/bin/python3", "--version"),
         "bwrap": said("bwrap", "--version"),
