@@ -69,8 +69,9 @@ impl Bench {
         for cell in cells {
             let slice = self.slice(&Cell { load: Load::Clients(1), ..cell.clone() }, Bound::Jobs(1)).await?;
             if let Some(fault) = slice.fault {
-                let message = format!("{} cannot be measured at {}: {fault}", cell.who.name(), cell.workload.name());
-                return Err(RemoteError::Usage(message));
+                let (who, name) = (cell.who.name(), cell.workload.name());
+                let remedy = "leave one of both out: --workload, --against";
+                return Err(RemoteError::Usage(format!("{who} cannot be measured at {name}: {fault}; {remedy}")));
             }
         }
         Ok(())

@@ -70,3 +70,15 @@ fn an_end_before_the_end_leaves_nothing() {
     assert_eq!(ended(&mut child), Some(130));
     assert!(is_empty(folder.path()));
 }
+
+#[test]
+fn without_a_folder_or_a_daemon_nothing_is_measured() {
+    let (local, folder) = (Local::shared(), tempfile::tempdir().unwrap());
+    // Nothing can be made below a file, and nothing was.
+    let file = folder.path().join("file");
+    std::fs::File::create(&file).unwrap();
+    let words = ["bench", "--workload", "true", "--clients", "1", "--jobs", "1", "--rounds", "1"];
+    super::assert_fails(local.kiln(&words).env("TMPDIR", &file), 70, &["file"]);
+    let elsewhere = folder.path().join("none.sock");
+    super::assert_fails(&mut super::kiln(&elsewhere, &words), 69, &["there is no socket"]);
+}
