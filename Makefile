@@ -7,12 +7,13 @@ CARGO ?= cargo
 # waits until the script has cleaned up.
 export KEEP PORT
 
-.PHONY: help deps build demo test test-vm leak density fmt lint advisories
+.PHONY: help deps build demo test test-vm bench leak density fmt lint advisories
 
 help:
 	@echo 'make demo      build, start the daemon on 127.0.0.1, run real programs (KEEP=1, PORT=N)'
 	@echo 'make test      the whole suite, with the VM tests'
 	@echo 'make test-vm   only the tests in the Debian VM (systemd, cgroup v2)'
+	@echo 'make bench     measure beside bubblewrap and crun, write docs/PERFORMANCE.md (half an hour)'
 	@echo 'make leak      10,000 jobs through the release build, and what the host shows before and after (root)'
 	@echo 'make density   500 sandboxes at once in the release build, and what each needs (root)'
 	@echo 'make build     release build of kiln and kiln-spawner'
@@ -36,6 +37,11 @@ test:
 test-vm:
 	packaging/deps.sh test
 	tests/vm/run.sh
+
+bench:
+	packaging/deps.sh bench
+	$(CARGO) build --release --locked --bins
+	tests/bench/run.py $${CARGO_TARGET_DIR:-target}/release/kiln
 
 leak: build
 	tests/bench/leak.py target/release/kiln

@@ -17,6 +17,7 @@ use crate::job::record::Record;
 use crate::job::request::{KnownLanguage, Request};
 use crate::job::state::Status;
 pub use crate::queue::{IdempotencyKey, Submitted};
+use crate::telemetry::times::Times;
 
 /// Bytes of one stream that an answer shows at most (contract rule 8).
 pub const SHOWN_AT_MOST: ByteSize = ByteSize::mib(1);
@@ -81,6 +82,9 @@ pub trait Core: Send + Sync + 'static {
 
     /// The parts that a job needs, and how each of them is. A job could run now if none is unhealthy.
     fn checks(&self) -> Vec<Check>;
+
+    /// How long the parts of a job took since the start, by their names.
+    fn times(&self) -> Vec<(&'static str, Times)>;
 
     /// What the host and the build can do.
     fn host(&self) -> HostFacts;

@@ -4,6 +4,7 @@
 //! below takes them as values. One file for each group of commands.
 //! Not here: what the commands do, beyond telling how it ended.
 mod answer;
+mod bench;
 mod completions;
 mod config;
 pub mod doctor;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::cli::answer::{printed, written};
+use crate::cli::bench::BenchArguments;
 use crate::cli::completions::Shell;
 use crate::cli::config::ConfigCommand;
 use crate::cli::exit::Exit;
@@ -66,6 +68,8 @@ enum Command {
     Languages(ShowArguments),
     /// Show what a daemon does and how it is
     Status(ShowArguments),
+    /// Measure how long jobs take, beside other ways to run the same
+    Bench(Box<BenchArguments>),
     /// Serve the HTTP API
     #[command(visible_alias = "api")]
     Serve(SettingArguments),
@@ -104,6 +108,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings)
         Command::Rm(arguments) => job::remove(&arguments, &surroundings),
         Command::Languages(arguments) => status::languages(&arguments, &surroundings, colours()),
         Command::Status(arguments) => status::status(&arguments, &surroundings, colours()),
+        Command::Bench(arguments) => bench::run(&arguments, &surroundings, colours()),
         Command::Serve(arguments) => serve::serve(&arguments.sources(surroundings)),
         Command::Doctor(arguments) => serve::examine(&arguments.sources(surroundings)),
         Command::Config(command) => config::run(command, surroundings),

@@ -24,6 +24,7 @@ use crate::launch::Launcher;
 use crate::output;
 use crate::queue::{self, IdempotencyKey, Queue, Submitted, Versions};
 use crate::store;
+use crate::telemetry::times::Times;
 
 /// The parts.
 #[derive(Debug)]
@@ -175,6 +176,10 @@ impl Core for Behind {
         let queue =
             if full { check("queue", Condition::Degraded, format!("full: {used}")) } else { healthy("queue", used) };
         vec![store, sandbox, queue]
+    }
+
+    fn times(&self) -> Vec<(&'static str, Times)> {
+        self.queue.times()
     }
 
     fn host(&self) -> HostFacts {

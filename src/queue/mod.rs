@@ -26,6 +26,7 @@ mod recover;
 mod remove;
 mod run;
 pub mod spec;
+mod stopwatches;
 mod versions;
 
 #[cfg(test)]
@@ -41,7 +42,7 @@ use tokio::sync::watch;
 
 use crate::access::{Ownership, Permit, Principal};
 use crate::base::id::{JobId, LogId};
-use crate::base::time::Clock;
+use crate::base::time::{Clock, instant};
 use crate::job::record::{Family, Head, Record, SCHEMA, Wanted};
 use crate::job::request::Request;
 use crate::job::state::{State, Status};
@@ -49,11 +50,13 @@ use crate::job::termination::{Reason, Termination};
 use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::store::{Claim, Claimed, Held, Store, StoreError};
+use crate::telemetry::times::Times;
 use decide::{Admission, Bounds, Pace};
 use live::Live;
 use outcome::Asked;
 use place::Entered;
 use run::{Execute, SandboxWork};
+use stopwatches::Stopwatches;
 
 pub use decide::Load;
 pub use idempotency::IdempotencyKey;
@@ -158,6 +161,7 @@ struct Core {
     clock: Arc<dyn Clock>,
     work: Arc<dyn Execute>,
     ledger: Mutex<Ledger>,
+    watches: Arc<Stopwatches>,
     /// Attempts whose end is not yet durable.
     unsettled: watch::Sender<usize>,
 }
@@ -203,8 +207,8 @@ impl Queue {
         clock: Arc<dyn Clock>,
         work: Arc<dyn Execute>,
     ) -> Self {
-        let (ledger, unsettled) = (Mutex::default(), watch::Sender::new(0));
-        Self(Arc::new(Core { config, store, logs, clock, work, ledger, unsettled }))
+        let (ledger, watches, unsettled) = (Mutex::default(), Arc::default(), watch::Sender::new(0));
+        Self(Arc::new(Core { config, store, logs, clock, work, ledger, watches, unsettled }))
     }
 
     /// Accepts a job, or finds the one that was accepted under this key. It survives the end of this process when this
@@ -219,6 +223,7 @@ impl Queue {
         request: Request,
         key: Option<IdempotencyKey>,
     ) -> Result<Submitted, SubmitError> {
+        let arrived = instant();
         let claim = key.map(|key| idempotency::claim(principal, &key, &request, self.0.clock.now())).transpose()?;
         if let Some(claim) = &claim
             && let Some(held) = self.0.store.held(&claim.scope, &claim.key)?
@@ -244,6 +249,7 @@ impl Queue {
                 self.0.store.commit().await?;
             }
         }
+        self.0.watches.accept.record(arrived.elapsed());
         Ok(Submitted { id, again: false })
     }
 
@@ -327,6 +333,11 @@ impl Queue {
     /// How many jobs may run at once, and how many may wait.
     pub fn capacity(&self) -> (usize, usize) {
         (self.0.config.max_concurrent, self.0.config.max_queued)
+    }
+
+    /// How long the parts of a job took since the start, by their names.
+    pub fn times(&self) -> Vec<(&'static str, Times)> {
+        self.0.watches.times()
     }
 
     /// How many jobs run and wait.

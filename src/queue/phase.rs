@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::drain::Drain;
 use super::live::Live;
 use super::outcome::{self, PhaseLimits, Seen};
-use crate::base::time::Clock;
+use super::stopwatches::Stopwatches;
+use crate::base::time::{Clock, instant};
 use crate::job::record::PhaseResult;
 use crate::launch::{End, EndWaiter, LaunchError, Launcher, Sandbox, SandboxRequest};
 use crate::output::AttemptLog;
@@ -22,12 +23,14 @@ pub(super) struct PhaseRun<'a> {
     pub(super) limits: PhaseLimits,
     /// How long the job waited for its place.
     pub(super) queued: Duration,
+    pub(super) watches: &'a Stopwatches,
 }
 
 impl PhaseRun<'_> {
     /// Runs the phase to its end: the process is reaped and its output drained.
     pub(super) async fn run(self, request: SandboxRequest<'_>) -> Result<PhaseResult, LaunchError> {
-        let Self { launcher, clock, live, log, limits, queued } = self;
+        let Self { launcher, clock, live, log, limits, queued, watches } = self;
+        let begun = instant();
         let sandbox = launcher.start(request).await?;
         let Sandbox { stdout, stderr, ender, end: waiter, setup, .. } = sandbox;
         let over = || ender.end();
@@ -43,6 +46,7 @@ impl PhaseRun<'_> {
                 }
             }
         };
+        note(watches, begun.elapsed(), setup, &end);
         let (printed, log_fault) = (drain.printed, drain.fault);
         let seen = Seen { printed, asked: live.asked(), log_fault };
         let counts = log.counts(limits.phase);
@@ -53,6 +57,14 @@ impl PhaseRun<'_> {
             stderr_bytes: counts.stderr_bytes,
         })
     }
+}
+
+/// What the spawner did not measure is the rest of what we waited.
+fn note(watches: &Stopwatches, whole: Duration, setup: Duration, end: &End) {
+    let Some(run) = end.counters.wall_us.map(Duration::from_micros) else { return };
+    watches.setup.record(setup);
+    watches.run.record(run);
+    watches.reap.record(whole.saturating_sub(setup).saturating_sub(run));
 }
 
 /// Waits for the end of the sandbox and of its output.

@@ -9,7 +9,7 @@ use super::live::Live;
 use super::run::{Outcome, Task};
 use super::{Ledger, Queue, decide};
 use crate::base::id::JobId;
-use crate::base::time::instant;
+use crate::base::time::{Instant, instant};
 use crate::job::record::{Attempt, Ran, Record, Wanted};
 use crate::job::state::{State, Status};
 use crate::job::termination::{Reason, Termination};
@@ -155,10 +155,13 @@ impl Queue {
             Waited::InLine(id) => self.job(id)?.ok_or(StoreError::Missing { id })?,
         };
         let (begun, place_taken) = (self.0.clock.now(), instant());
-        let queued = begun.since(record.head.created);
+        let created = record.head.created;
+        let queued = begun.since(created);
+        self.0.watches.queue.record(queued);
         self.record_start(&mut record)?;
         live.reached(Status::Running);
-        let Outcome { attempt, termination } = self.executed(&record, queued, live).await;
+        let outcome = self.executed(&record, (queued, place_taken), live).await;
+        let (Outcome { attempt, termination }, done) = (outcome, instant());
         if termination.reason == Reason::Cancelled {
             record.wanted = Wanted::Cancel;
         }
@@ -172,6 +175,8 @@ impl Queue {
         }
         place.give_on();
         self.0.store.commit().await?;
+        self.0.watches.record.record(done.elapsed());
+        self.0.watches.total.record(self.0.clock.now().since(created));
         Ok(status)
     }
 
@@ -188,8 +193,8 @@ impl Queue {
     }
 
     /// Does the work. What goes on longer than [`SHORT`] is on the disk before its end is.
-    async fn executed(&self, record: &Record, queued: Duration, live: &Arc<Live>) -> Outcome {
-        let mut work = pin!(self.execute(record, queued, live));
+    async fn executed(&self, record: &Record, waited: (Duration, Instant), live: &Arc<Live>) -> Outcome {
+        let mut work = pin!(self.execute(record, waited, live));
         if let Ok(outcome) = tokio::time::timeout(SHORT, work.as_mut()).await {
             return outcome;
         }
@@ -199,7 +204,7 @@ impl Queue {
     }
 
     /// Does the work. A fault of our own ends this job and no other.
-    async fn execute(&self, record: &Record, queued: Duration, live: &Arc<Live>) -> Outcome {
+    async fn execute(&self, record: &Record, (queued, place_taken): (Duration, Instant), live: &Arc<Live>) -> Outcome {
         let attempt = record.attempts.last().cloned().unwrap_or_else(|| begun(1));
         let task = Task {
             id: record.id,
@@ -207,7 +212,9 @@ impl Queue {
             request: record.request.clone(),
             number: attempt.number,
             queued,
+            place_taken,
             live: Arc::clone(live),
+            watches: Arc::clone(&self.0.watches),
         };
         let work = Arc::clone(&self.0.work).execute(task);
         tokio::spawn(work).await.unwrap_or_else(|error| {

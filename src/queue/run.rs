@@ -15,8 +15,9 @@ use super::live::Live;
 use super::outcome::{self, PhaseLimits, refusal, setup_failed};
 use super::phase::PhaseRun;
 use super::program::{self, Prepared};
+use super::stopwatches::Stopwatches;
 use crate::base::id::{JobId, LogId};
-use crate::base::time::Clock;
+use crate::base::time::{Clock, Instant};
 use crate::job::limits::{Limits, inodes_of};
 use crate::job::record::{Attempt, PhaseResult, Ran};
 use crate::job::request::{Request, Work};
@@ -48,7 +49,10 @@ pub(super) struct Task {
     pub(super) number: u32,
     /// How long it waited for its place.
     pub(super) queued: Duration,
+    /// When it got it.
+    pub(super) place_taken: Instant,
     pub(super) live: Arc<Live>,
+    pub(super) watches: Arc<Stopwatches>,
 }
 
 /// What came of an attempt.
@@ -116,6 +120,7 @@ impl SandboxWork {
         // Before anything is asked of the spawner.
         let log = self.open_log(task)?;
         let tree = self.launcher.make_tree(disk, inodes_of(disk)).await.map_err(|error| Box::new(refusal(&error)))?;
+        task.watches.prepare.record(task.place_taken.elapsed());
         let mut attempting = Attempting { work: self, task, log, attempt };
         let ended = attempting.phases(prepared, &tree).await;
         attempting.note_end(&ended);
@@ -182,6 +187,7 @@ impl Attempting<'_> {
             log: &mut self.log,
             limits,
             queued: self.task.queued,
+            watches: &self.task.watches,
         };
         phase.run(request).await.map_err(|error| Box::new(refusal(&error)))
     }

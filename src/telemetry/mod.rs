@@ -1,7 +1,9 @@
 //! The log of the daemon: lines on stderr, for people or as JSON, filtered as the settings say.
 //!
 //! A line that cannot be written is dropped: a closed stderr ends nothing. A panic becomes a line.
-//! Not here: the settings, and what is logged.
+//! `times` counts how long things take. Not here: the settings, what is logged, and what is measured.
+pub mod times;
+
 use std::fmt::Display;
 use std::io;
 

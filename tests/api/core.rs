@@ -19,6 +19,7 @@ use kiln::job::request::{KnownLanguage, Least, Request};
 use kiln::job::state::State;
 use kiln::job::termination::{Reason, Termination};
 use kiln::job::usage::Usage;
+use kiln::telemetry::times::{Bucket, Times};
 use serde_json::{Value, json};
 
 pub(crate) const CREATED: Timestamp = Timestamp(1_672_574_400_250_000);
@@ -248,6 +249,12 @@ impl Core for FakeCore {
             least: Least::default(),
         };
         [known("python", Some("3.11.2")), known("bash", None), known("c", None)].into()
+    }
+
+    fn times(&self) -> Vec<(&'static str, Times)> {
+        let mut times = Times::default();
+        times.add(Bucket { us: 10, count: 3 });
+        vec![("setup", times)]
     }
 
     fn host_usage(&self) -> HostUsage {

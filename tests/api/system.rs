@@ -90,6 +90,14 @@ async fn the_detail_of_health_is_that_of_the_worst_part() {
 }
 
 #[tokio::test]
+async fn the_detail_of_health_tells_how_long_the_parts_of_a_job_take() {
+    let answer = ask(FakeCore::default(), get("/healthz/detail")).await;
+    let setup = json!({"count": 3, "mean_us": 10, "p50_us": 10, "p95_us": 10, "p99_us": 10, "max_us": 10,
+        "buckets": [{"us": 10, "count": 3}]});
+    assert_eq!(answer.body["times"], json!({"setup": setup}));
+}
+
+#[tokio::test]
 async fn capabilities_name_every_limit_with_its_ceiling() {
     let answer = ask(FakeCore::default(), get("/v1/capabilities")).await;
     let limits = answer.body["limits"].as_array().unwrap();

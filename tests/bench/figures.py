@@ -15,21 +15,13 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 import live  # noqa: E402
+import residue  # noqa: E402
 
 STARTS = 5
 JOBS = [
     ("/bin/true", 300, {"image": "host", "command": ["/bin/true"]}),
     ("Python, print(1)", 100, {"language": "python", "code": "print(1)"}),
 ]
-
-
-def resident_kib(process):
-    status = pathlib.Path(f"/proc/{process}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
-
-
-def children(process):
-    return [int(word) for word in pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def show_starts(kiln):
@@ -42,12 +34,8 @@ def show_starts(kiln):
 
 
 def show_memory(daemon):
-    server = daemon.process.pid
-    while pathlib.Path(f"/proc/{server}/comm").read_text().strip() != "kiln":  # sudo stands between
-        (server,) = children(server)
-    (spawner,) = children(server)
-    both = resident_kib(server), resident_kib(spawner)
-    print(f"idle memory: server {both[0] / 1024:.1f} MiB, spawner {both[1] / 1024:.1f} MiB")
+    server, spawner = residue.memory(daemon).values()
+    print(f"idle memory: server {server / 1024:.1f} MiB, spawner {spawner / 1024:.1f} MiB")
 
 
 def show_jobs(daemon, name, count, body):

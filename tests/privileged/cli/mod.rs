@@ -1,4 +1,5 @@
 //! The command line against a real daemon, as its users have it: on its local socket.
+mod bench;
 mod jobs;
 mod run;
 mod socket;
