@@ -3,14 +3,16 @@
 //! The child begins as root in a new pid namespace, enters all others and ends as an unprivileged
 //! user in a user namespace that owns none of them, so that no capability in it reaches any of them. The order
 //! is the security argument (docs/SECURITY.md). A step that fails ends the child: nothing is skipped.
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use caps::CapSet;
-use nix::mount::{MntFlags, umount2};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
@@ -24,7 +26,7 @@ use crate::plan::protocol::CHANNEL;
 use crate::plan::standard::{
     self, HOSTNAME, MASKED_FILES, MASKED_FOLDERS, OOM_SCORE_ADJ, READ_ONLY, ResourceLimit, UMASK,
 };
-use crate::sys::mount::{self, Attributes, Depth};
+use crate::sys::mount::{self as mounts, Attributes, Depth};
 use crate::sys::seccomp;
 use crate::sys::{process, signal};
 
@@ -147,64 +149,63 @@ fn name_host(_: &Cell<'_>) -> io::Result<()> {
 }
 
 fn mount_root(cell: &Cell<'_>) -> io::Result<()> {
-    mount::attach(cell.root.as_fd(), File::open(cell.stage.join("place"))?.as_fd(), c"")
+    mounts::attach(cell.root.as_fd(), File::open(cell.stage.join("place"))?.as_fd(), c"")
 }
 
 fn mount_proc(cell: &Cell<'_>) -> io::Result<()> {
     let attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES).and(Attributes::NO_EXECUTION);
-    let proc = mount::create(c"proc", &[], attributes)?;
-    mount::attach(proc.as_fd(), cell.root.as_fd(), c"proc")
+    let proc = mounts::create(c"proc", &[], attributes)?;
+    mounts::attach(proc.as_fd(), cell.root.as_fd(), c"proc")
 }
 
 /// What becomes read-only comes first: a copy of it would not have what hides parts of it.
 fn mask_proc(cell: &Cell<'_>) -> io::Result<()> {
     let root = cell.root.as_fd();
-    let masks = File::open(cell.stage.join("masks"))?;
     for path in READ_ONLY {
-        match mount::copy(root, path, Depth::One) {
+        match mounts::copy(root, path, Depth::One) {
             Ok(copy) => {
-                mount::restrict(copy.as_fd(), Attributes::READ_ONLY, Depth::One)?;
-                mount::attach(copy.as_fd(), root, path)?;
+                mounts::restrict(copy.as_fd(), Attributes::READ_ONLY, Depth::One)?;
+                mounts::attach(copy.as_fd(), root, path)?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
-    for path in MASKED_FILES {
-        put_over(&mount::copy(masks.as_fd(), c"file", Depth::One)?, root, path)?;
-    }
-    for path in MASKED_FOLDERS {
-        put_over(&mount::copy(masks.as_fd(), c"folder", Depth::One)?, root, path)?;
-    }
-    Ok(())
+    let (masks, place) = (cell.stage.join("masks"), cell.stage.join("place"));
+    let hide = |mask: &Path, path: &CStr| put_over(mask, &place.join(OsStr::from_bytes(path.to_bytes())));
+    let (file, folder) = (masks.join("file"), masks.join("folder"));
+    MASKED_FILES.iter().try_for_each(|path| hide(&file, path))?;
+    MASKED_FOLDERS.iter().try_for_each(|path| hide(&folder, path))
 }
 
-/// Hides a path. One that this kernel does not have is hidden already.
-fn put_over(cover: &OwnedFd, root: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
-    match mount::attach(cover.as_fd(), root, path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+/// Hides a path. One that this kernel does not have is hidden already. By names, which none but root can have changed, it is
+/// one call instead of three: there are many.
+fn put_over(mask: &Path, target: &Path) -> io::Result<()> {
+    let none: Option<&str> = None;
+    match mount(Some(mask), target, none, MsFlags::MS_BIND, none) {
+        Err(Errno::ENOENT) => Ok(()),
+        other => Ok(other?),
     }
 }
 
 fn mount_device(cell: &Cell<'_>) -> io::Result<()> {
-    mount::attach(cell.device.as_fd(), cell.root.as_fd(), c"dev")
+    mounts::attach(cell.device.as_fd(), cell.root.as_fd(), c"dev")
 }
 
 /// One tmpfs, and so one limit, for both. It is attached first, because only what is attached can be copied.
 fn mount_temporary(cell: &Cell<'_>) -> io::Result<()> {
     let root = cell.root.as_fd();
-    mount::attach(cell.temporary, root, c"tmp")?;
-    let shared_memory = mount::copy(cell.temporary, c"shm", Depth::One)?;
-    let temporary = mount::copy(cell.temporary, c"tmp", Depth::One)?;
-    mount::attach(shared_memory.as_fd(), root, c"dev/shm")?;
-    mount::attach(temporary.as_fd(), root, c"tmp")
+    mounts::attach(cell.temporary, root, c"tmp")?;
+    let shared_memory = mounts::copy(cell.temporary, c"shm", Depth::One)?;
+    let temporary = mounts::copy(cell.temporary, c"tmp", Depth::One)?;
+    mounts::attach(shared_memory.as_fd(), root, c"dev/shm")?;
+    mounts::attach(temporary.as_fd(), root, c"tmp")
 }
 
 fn mount_trees(cell: &Cell<'_>) -> io::Result<()> {
     cell.trees.iter().try_for_each(|(tree, target, attributes)| {
-        mount::restrict(tree.as_fd(), *attributes, Depth::One)?;
-        mount::attach(tree.as_fd(), cell.root.as_fd(), &CString::new(target.below_root())?)
+        mounts::restrict(tree.as_fd(), *attributes, Depth::One)?;
+        mounts::attach(tree.as_fd(), cell.root.as_fd(), &CString::new(target.below_root())?)
     })
 }
 
@@ -232,7 +233,7 @@ fn arrange_descriptors(cell: &Cell<'_>) -> io::Result<()> {
 fn set_resource_limits(_: &Cell<'_>) -> io::Result<()> {
     standard::RESOURCE_LIMITS.into_iter().try_for_each(|ResourceLimit { name, soft, hard }| {
         let known = RESOURCES.iter().find(|(known, _)| *known == name);
-        let (_, resource) = known.ok_or(nix::errno::Errno::EINVAL)?;
+        let (_, resource) = known.ok_or(Errno::EINVAL)?;
         Ok(setrlimit(*resource, soft, hard)?)
     })
 }
@@ -261,13 +262,13 @@ fn become_user(_: &Cell<'_>) -> io::Result<()> {
 
 /// All five sets. Entering the user namespace had filled them. Each is read back.
 fn drop_capabilities(_: &Cell<'_>) -> io::Result<()> {
-    let sets = [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted];
-    for set in sets {
+    process::drop_bounding_set()?;
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         caps::clear(None, set).map_err(io::Error::other)?;
     }
-    for set in sets {
+    for set in [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         if !caps::read(None, set).map_err(io::Error::other)?.is_empty() {
-            return Err(io::Error::from(nix::errno::Errno::EPERM));
+            return Err(io::Error::from(Errno::EPERM));
         }
     }
     Ok(())

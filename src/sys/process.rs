@@ -116,6 +116,24 @@ pub fn has_ended(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)
 }
 
+/// Takes every capability out of the bounding set (capabilities(7)).
+///
+/// # Errors
+/// What prctl(2) says of the first one that stays.
+pub fn drop_bounding_set() -> io::Result<()> {
+    for capability in 0..64 {
+        // SAFETY: no pointer is passed.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } == -1 {
+            return match io::Error::last_os_error() {
+                // The kernel knows no capability of this number, and so none above it.
+                error if error.raw_os_error() == Some(libc::EINVAL) && capability > 0 => Ok(()),
+                error => Err(error),
+            };
+        }
+    }
+    Ok(())
+}
+
 /// Replaces this process by the program in `program` (`execveat(2)` with `AT_EMPTY_PATH`), without variables.
 /// Comes back only when the kernel refuses, with what it says.
 pub fn execute(program: BorrowedFd<'_>, name: &CStr) -> io::Error {

@@ -43,8 +43,9 @@ fn answer(socket: &OwnedFd, request: Request, descriptors: Vec<OwnedFd>) -> io::
             let (sandbox, process) = (start.sandbox, ProcessId::MAIN);
             say(Reply::Started { sandbox, process, setup_us: 0 })?;
             drop(descriptors);
-            say(Reply::Exited { sandbox, process, status: 0 })?;
-            say(Reply::Ended { sandbox, cause: Cause::Program, counters: Counters::default() })
+            let (cause, counters) = (Cause::Program, Counters::default());
+            say(Reply::Exited { sandbox, process, status: 0, cause, counters })?;
+            say(Reply::Ended { sandbox, cause, counters })
         }
         Request::DropTree { .. } | Request::End { .. } => Ok(()),
         Request::Exec { .. }

@@ -250,7 +250,6 @@ mod test {
     }
 
     const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
-    const REFUSED: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}";
 
     #[test]
     fn a_submission_without_an_answer_is_sent_once_more_as_the_same() {
