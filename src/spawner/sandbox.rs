@@ -206,17 +206,16 @@ impl Sandbox {
         self.job.is_none() && self.cause.is_none() && matches!(self.phase, Phase::Preparing | Phase::Ready)
     }
 
-    /// Whether nothing of a job is likely to happen in it at this moment.
-    pub(super) fn is_settled(&self, now: Instant) -> bool {
+    /// Whether a job waits for its program to begin in it.
+    pub(super) const fn is_beginning(&self) -> bool {
         match self.phase {
-            Phase::Setup => false,
-            Phase::Running { since, .. } => now >= since + BRIEF,
-            Phase::Preparing | Phase::Ready => self.job.is_none(),
-            Phase::Leaving | Phase::Gone { .. } => true,
+            Phase::Preparing | Phase::Ready => self.job.is_some(),
+            Phase::Setup => true,
+            Phase::Running { .. } | Phase::Leaving | Phase::Gone { .. } => false,
         }
     }
 
-    /// When that will be so, where time alone tells.
+    /// When its program, which has only just begun, has run for more than a moment.
     pub(super) fn settles(&self, now: Instant) -> Option<Instant> {
         match self.phase {
             Phase::Running { since, .. } => Some(since + BRIEF).filter(|settled| *settled > now),

@@ -76,6 +76,11 @@ impl Stock {
         standing < self.most && self.paused_until.is_none_or(|until| until <= now)
     }
 
+    /// Whether so many may not last.
+    pub(super) const fn is_low(&self, standing: usize) -> bool {
+        standing < self.most / 2
+    }
+
     /// One could not be made.
     pub(super) fn pause(&mut self, now: Instant) {
         self.paused_until = Some(now + PAUSE);

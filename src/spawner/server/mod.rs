@@ -166,11 +166,24 @@ impl Server {
         self.sandboxes.iter().filter(|sandbox| sandbox.is_in_stock()).count()
     }
 
-    /// Whether one more is wanted, and no job would wait for that: none is about to begin, or has only just begun.
+    /// Whether one more is wanted, and no job would wait for that: none is about to begin, and, unless few are left, none
+    /// has only just begun.
     fn may_prepare(&self, now: Instant) -> bool {
-        self.stock.wants(self.standing(), now)
+        let standing = self.standing();
+        self.stock.wants(standing, now)
             && !self.trees.iter().any(|known| known.prepared.is_some())
-            && self.sandboxes.iter().all(|sandbox| sandbox.is_settled(now))
+            && !self.sandboxes.iter().any(Sandbox::is_beginning)
+            && (self.stock.is_low(standing) || self.next_settled(now).is_none())
+    }
+
+    fn next_look_at_stock(&self, now: Instant) -> Option<Instant> {
+        let standing = self.standing();
+        if self.stock.wants(standing, now) { self.next_settled(now) } else { self.stock.deadline(standing, now) }
+    }
+
+    /// When the last of the programs that have only just begun is no more likely to end at any moment.
+    fn next_settled(&self, now: Instant) -> Option<Instant> {
+        self.sandboxes.iter().filter_map(|sandbox| sandbox.settles(now)).max()
     }
 
     fn look_at_rest(&mut self, now: Instant) {
@@ -183,14 +196,6 @@ impl Server {
             self.host.note_left(self.host.layout.trim());
             self.host.blocks.trim();
         }
-    }
-
-    fn next_look_at_stock(&self, now: Instant) -> Option<Instant> {
-        let standing = self.standing();
-        if self.stock.wants(standing, now) {
-            return self.sandboxes.iter().filter_map(|sandbox| sandbox.settles(now)).max();
-        }
-        self.stock.deadline(standing, now)
     }
 
     /// Makes one for the next job.
