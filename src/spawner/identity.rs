@@ -113,7 +113,7 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(named)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
-        Err((_file, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_file, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_file, errno)) => Err(errno.into()),
     }
 }
