@@ -89,7 +89,7 @@ fn prepare(
     };
     let block = lease.block();
     let network = lease.take_network();
-    let user_namespace = lease.user_namespace(&host.single).map_err(at("make the user namespace"))?;
+    let user_namespace = identity::user_namespace(&host.single, block).map_err(at("make the user namespace"))?;
     let temporary_size = Size { bytes: limits.temporary, inodes: limits.temporary_inodes };
     let temporary = tree::private_temporary(temporary_size, block).map_err(at("make /tmp"))?;
     let (channel, far) = socket::pair().map_err(at("make the channel to init"))?;

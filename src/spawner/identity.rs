@@ -1,8 +1,7 @@
 //! Who the processes of a sandbox are: a block of user ids that nobody else has, mapped in a user namespace.
 //!
 //! The ids `0x4000_0000–0x7fff_ffff` are divided into areas; a spawner holds one by a lock and gives each live
-//! sandbox a block of it. A block is given again only after its sandbox was seen to be gone. Its user namespace is
-//! made once: it holds nothing but the map.
+//! sandbox a block of it. A block is given again only after its sandbox was seen to be gone.
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -50,23 +49,14 @@ impl Block {
     }
 }
 
-/// The blocks that nobody has.
-type Free = Rc<RefCell<BTreeMap<Block, Namespaces>>>;
-
-/// What was made for a block once, and is kept with it.
-#[derive(Debug, Default)]
-struct Namespaces {
-    /// In which the block is mapped.
-    user: Option<Rc<OwnedFd>>,
-    /// Of a sandbox that has ended (`spawner::network`).
-    network: Option<OwnedFd>,
-}
+/// The blocks that nobody has, each with the network namespace that is kept for it (`spawner::network`).
+type Free = Rc<RefCell<BTreeMap<Block, Option<OwnedFd>>>>;
 
 /// A block that a tree or a sandbox has. It comes back when the last of them is gone.
 #[derive(Debug)]
 pub(super) struct Lease {
     block: Block,
-    kept: RefCell<Namespaces>,
+    network: RefCell<Option<OwnedFd>>,
     free: Free,
 }
 
@@ -76,31 +66,20 @@ impl Lease {
         self.block
     }
 
-    /// The user namespace in which the block is mapped.
-    pub(super) fn user_namespace(&self, single: &SingleThreaded) -> io::Result<Rc<OwnedFd>> {
-        let mut kept = self.kept.borrow_mut();
-        if let Some(namespace) = &kept.user {
-            return Ok(Rc::clone(namespace));
-        }
-        let made = Rc::new(user_namespace(single, self.block)?);
-        kept.user = Some(Rc::clone(&made));
-        Ok(made)
-    }
-
     /// The network namespace of an earlier sandbox. Whoever takes it has it alone.
     pub(super) fn take_network(&self) -> Option<OwnedFd> {
-        self.kept.borrow_mut().network.take()
+        self.network.take()
     }
 
     /// For the next sandbox: no process is in it any more.
     pub(super) fn keep_network(&self, network: OwnedFd) {
-        self.kept.borrow_mut().network = Some(network);
+        self.network.replace(Some(network));
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.free.borrow_mut().insert(self.block, self.kept.take());
+        self.free.borrow_mut().insert(self.block, self.network.take());
     }
 }
 
@@ -120,22 +99,22 @@ impl Blocks {
             let area = (wish + step) % AREAS;
             if let Some(lock) = try_lock(&folder.join(format!("ids-{area}.lock")))? {
                 let first = FIRST + area * BLOCK * BLOCKS;
-                let free = (0..BLOCKS).map(|index| (Block(first + index * BLOCK), Namespaces::default())).collect();
+                let free = (0..BLOCKS).map(|index| (Block(first + index * BLOCK), None)).collect();
                 return Ok(Self { free: Rc::new(RefCell::new(free)), _area: lock });
             }
         }
         Err(io::Error::other("all areas of user ids are held by other spawners"))
     }
 
-    /// Lets go of the namespaces that nobody uses.
+    /// Lets go of the network namespaces that nobody uses.
     pub(super) fn trim(&self) {
-        self.free.borrow_mut().values_mut().for_each(|kept| *kept = Namespaces::default());
+        self.free.borrow_mut().values_mut().for_each(|network| *network = None);
     }
 
     /// A block that nobody has.
     pub(super) fn take(&self) -> Option<Rc<Lease>> {
-        let (block, kept) = self.free.borrow_mut().pop_first()?;
-        Some(Rc::new(Lease { block, kept: RefCell::new(kept), free: Rc::clone(&self.free) }))
+        let (block, network) = self.free.borrow_mut().pop_first()?;
+        Some(Rc::new(Lease { block, network: RefCell::new(network), free: Rc::clone(&self.free) }))
     }
 }
 
@@ -162,7 +141,7 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
 ///
 /// It is made as an id of the block that nobody has inside. What its processes hold of message queues, inotify instances
 /// and queued signals counts for its creator as well: were that root, one job could use up what root itself may have.
-fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> {
+pub(super) fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> {
     let (release, held) = io::pipe().map(|(reader, writer)| (writer, reader))?;
     let (ready, made) = io::pipe()?;
     let pidfd = match process::clone(single, CloneFlags::empty(), None)? {

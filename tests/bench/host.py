@@ -48,8 +48,8 @@ def memory_kib():
 
 
 def objects():
-    """Objects of the kernel's that are in use, by the name of their cache (slabinfo(5)). Those that were freed and whose
-    pages are kept are not among them; namespaces that wait to be torn down are."""
+    """Objects of the kernel's that are in use, by the name of their cache (slabinfo(5)). Namespaces that wait to be torn
+    down are among them."""
     lines = (PROC / "slabinfo").read_text().splitlines()[2:]
     return {line.split()[0]: int(line.split()[1]) for line in lines}
 

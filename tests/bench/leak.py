@@ -31,7 +31,7 @@ MIB = 1024
 ENDINGS = [
     *[({"image": "host", "command": ["/bin/true"]}, "exited")] * 12,
     ({"language": "python", "code": "print(1)"}, "exited"),
-    ({"language": "bash", "code": "for i in 1 2 3; do setsid sleep 100 & done; head -c 1M /dev/zero >/tmp/x"}, "exited"),
+    ({"language": "bash", "code": "for i in 1 2 3; do setsid sleep 100 & done; head -c 1M /dev/zero >x"}, "exited"),
     ({"language": "bash", "code": "mkdir -p a/b; touch a/b/{1..50}; kill -SEGV $$"}, "signaled"),
     ({"image": "host", "command": ["/bin/no-such-program"]}, "setup_failed"),
     ({"image": "host", "command": ["tail", "/dev/zero"], "memory_limit": 16}, "memory_limit"),

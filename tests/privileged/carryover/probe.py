@@ -137,7 +137,7 @@ def files():
                                                                          sorted(os.listdir(folder))))]
         for path in names:
             found = os.lstat(path)
-            own = found.st_uid == os.getuid() or folder in ("/work", "/tmp") or path in ("/tmp", "/work", "/dev/shm", "/proc")
+            own = found.st_uid == os.getuid() or path.startswith(("/work", "/tmp", "/dev/shm", "/proc"))
             # What is shared keeps its times as well: nothing that a job does may change them.
             times = [] if own else [found.st_mtime_ns, found.st_ctime_ns]
             try:
@@ -147,7 +147,8 @@ def files():
                 attributes = errno.errorcode[error.errno]
             size = 0 if path == "/proc" else found.st_size
             links = 0 if path == "/proc" else found.st_nlink
-            yield f"file{path}", [stat.filemode(found.st_mode), found.st_uid, found.st_gid, size, links, times, attributes]
+            kind = [stat.filemode(found.st_mode), found.st_uid, found.st_gid]
+            yield f"file{path}", [*kind, size, links, times, attributes]
     for folder in ("/work", "/tmp", "/dev/shm", "/dev", "/"):
         found = os.statvfs(folder)
         yield f"free{folder}", [found.f_blocks, found.f_bfree, found.f_files, found.f_ffree, found.f_flag]

@@ -7,6 +7,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 PORT, KEY, ABSTRACT, LABEL = 4711, 0x6B696C6E, "\0kiln-carryover", 0x12345
+GROUP = socket.inet_aton("224.1.1.1") + socket.inet_aton("127.0.0.1")
 LOCKED = "/usr/bin/env"
 MIB = 1 << 20
 KEPT = []
@@ -136,7 +137,8 @@ def look():
                     (("shmget", (0, 0)), ("semget", (0, 0)), ("msgget", (0,)))]
     found["message queue"] = attempt(call, libc.mq_open, b"/kiln-0", os.O_RDONLY)
     found["lock"] = lock_is_free()
-    found["pids"] = [os.getpid() < 10, [int(name) for name in os.listdir("/proc") if name.isdigit()] == [1, os.getpid()]]
+    there = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    found["pids"] = [os.getpid() < 10, there == [1, os.getpid()]]
     found["files"] = sorted(name for folder in ("/work", "/tmp", "/dev/shm") for name in os.listdir(folder)
                             if not name.startswith("main."))
     return {**found, **quotas()}
@@ -191,7 +193,7 @@ def sockets():
     for family, address in LOOPBACKS:
         waiting(family, address)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plug:
-        plug.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("224.1.1.1") + bytes([127, 0, 0, 1]))
+        plug.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, GROUP)
         for _ in range(100):
             plug.sendto(b"x" * 1000, ("127.0.0.1", PORT))
     flow_label(0, 1 | 2, 60)
@@ -281,7 +283,7 @@ def names():
 
 def groups():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plug:
-        plug.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("224.1.1.1") + bytes([127, 0, 0, 1]))
+        plug.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, GROUP)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as plug:
         group = socket.inet_pton(socket.AF_INET6, "ff01::4711") + struct.pack("=I", socket.if_nametoindex("lo"))
         plug.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
