@@ -18,7 +18,7 @@ mod protocol;
 use core::arch::global_asm;
 
 use kernel::{Errno, Fd};
-use protocol::{CHANNEL, EXEC, EXITED, FAILED, MESSAGE_BYTES, READY, STARTED, step};
+use protocol::{CHANNEL, EXEC, EXITED, FAILED, MESSAGE_BYTES, READY, STARTED, message, step};
 
 // The x86-64 psABI (3.4.1) gives the stack pointer at entry; init needs nothing of what lies there.
 global_asm!(".globl _start", "_start:", "xor ebp, ebp", "and rsp, -16", "call {start}", "ud2", start = sym start);
@@ -39,9 +39,9 @@ extern "C" fn start() -> ! {
     match outcome {
         Ok(Ended { status, wall_us }) => {
             let (low, high) = (wall_us as u32, (wall_us >> 32) as u32);
-            tell([EXITED, process, status.cast_unsigned(), low, high, 0, 0, 0]);
+            tell([EXITED, process, status.cast_unsigned(), low, high]);
         }
-        Err(failure) => tell([FAILED, process, failure.step, failure.errno.0.cast_unsigned(), 0, 0, 0, 0]),
+        Err(failure) => tell([FAILED, process, failure.step, failure.errno.0.cast_unsigned()]),
     }
     wait_for_the_spawner()
 }
@@ -57,7 +57,7 @@ fn serve() -> (u32, Result<Ended, Failure>) {
     if let Err(errno) = guard() {
         return (0, Err(Failure { step: step::GUARD, errno }));
     }
-    tell([READY, 0, 0, 0, 0, 0, 0, 0]);
+    tell([READY]);
     let order = match receive() {
         Ok(order) => order,
         Err(errno) => return (0, Err(Failure { step: step::RECEIVE, errno })),
@@ -108,7 +108,7 @@ fn run(order: &Order) -> Result<Ended, Failure> {
     for fd in [order.program, order.files].into_iter().chain(order.stdio) {
         kernel::close(fd);
     }
-    tell([STARTED, order.process, 0, 0, 0, 0, 0, 0]);
+    tell([STARTED, order.process]);
     Ok(reap(child, begin))
 }
 
@@ -151,12 +151,8 @@ fn reap(main: i32, begin: u64) -> Ended {
 }
 
 /// Where nobody hears it the spawner is gone, and everything here ends with init.
-fn tell(words: [u32; MESSAGE_BYTES / 4]) {
-    let mut message = [0_u8; MESSAGE_BYTES];
-    for (place, word) in message.chunks_exact_mut(4).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    if kernel::send(CHANNEL, &message).is_err() {
+fn tell<const WORDS: usize>(words: [u32; WORDS]) {
+    if kernel::send(CHANNEL, &message(words)).is_err() {
         kernel::exit(0)
     }
 }

@@ -21,6 +21,12 @@ pub const EXEC: u32 = 1;
 /// Descriptors that come with [`EXEC`].
 pub const EXEC_DESCRIPTORS: usize = 5;
 
+/// Spawner to the child before init: its user ids are mapped.
+pub const MAPPED: u32 = 2;
+
+/// The child before init to spawner: its user namespace is made, and nothing is mapped in it.
+pub const MAP: u32 = 14;
+
 /// Init to spawner: the sandbox stands, and waits for its order.
 pub const READY: u32 = 15;
 
@@ -58,4 +64,13 @@ pub mod step {
     pub const FORK: u32 = 106;
     /// Start the program in it.
     pub const EXECUTE: u32 = 107;
+}
+
+/// A message of these words, the rest zero.
+pub fn message<const WORDS: usize>(words: [u32; WORDS]) -> [u8; MESSAGE_BYTES] {
+    let mut bytes = [0; MESSAGE_BYTES];
+    for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
 }

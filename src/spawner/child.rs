@@ -13,21 +13,24 @@ use std::path::Path;
 use caps::CapSet;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, chdir, fchdir, pivot_root, setgroups, sethostname, setresgid, setresuid, setsid};
 
+use super::identity::{self, Block};
 use super::network::Unused;
 use crate::plan::JOB_ID;
 use crate::plan::mount::BoxPath;
-use crate::plan::protocol::CHANNEL;
+use crate::plan::protocol::{CHANNEL, MAP, MAPPED, MESSAGE_BYTES, message};
 use crate::plan::standard::{
     self, HOSTNAME, MASKED_FILES, MASKED_FOLDERS, OOM_SCORE_ADJ, READ_ONLY, ResourceLimit, UMASK,
 };
 use crate::sys::mount::{self as mounts, Attributes, Depth};
 use crate::sys::seccomp;
+use crate::sys::socket::{self, Received};
 use crate::sys::{process, signal};
 
 /// Everything that the steps need. All of it was made and checked by the spawner before the clone.
@@ -41,7 +44,7 @@ pub(super) struct Cell<'a> {
     /// The private tmpfs with the directories `tmp` and `shm`.
     pub(super) temporary: BorrowedFd<'a>,
     pub(super) trees: Vec<(OwnedFd, BoxPath, Attributes)>,
-    pub(super) user_namespace: BorrowedFd<'a>,
+    pub(super) block: Block,
     pub(super) unused: &'a Unused,
     /// Of an earlier sandbox of the same block.
     pub(super) network: Option<BorrowedFd<'a>>,
@@ -76,8 +79,9 @@ const STEPS: &[Step] = &[
     step("mount the trees", mount_trees),
     step("pivot into the root", pivot),
     step("arrange the descriptors", arrange_descriptors),
+    step("enter a user namespace", enter_user_namespace),
+    step("empty the bounding set", empty_bounding_set),
     step("set the resource limits", set_resource_limits),
-    step("enter the user namespace", enter_user_namespace),
     step("become the job's user", become_user),
     step("drop every capability", drop_capabilities),
     step("give up new privileges", give_up_privileges),
@@ -248,8 +252,17 @@ const RESOURCES: &[(&str, Resource)] = &[
     ("RLIMIT_RTPRIO", Resource::RLIMIT_RTPRIO),
 ];
 
+/// The spawner maps the ids: only who is privileged outside may.
 fn enter_user_namespace(cell: &Cell<'_>) -> io::Result<()> {
-    Ok(setns(cell.user_namespace, CloneFlags::CLONE_NEWUSER)?)
+    identity::enter_user_namespace(cell.block)?;
+    socket::send(cell.channel, &message([MAP]), &[])?;
+    let mut answer = [PollFd::new(cell.channel, PollFlags::POLLIN)];
+    poll(&mut answer, PollTimeout::NONE)?;
+    let mut mapped = [0; MESSAGE_BYTES];
+    match socket::receive::<0>(cell.channel, &mut mapped)? {
+        Received::Packet { .. } if mapped == message([MAPPED]) => Ok(()),
+        Received::Packet { .. } | Received::Closed | Received::Nothing => Err(Errno::EPROTO.into()),
+    }
 }
 
 fn become_user(_: &Cell<'_>) -> io::Result<()> {
@@ -260,9 +273,13 @@ fn become_user(_: &Cell<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// All five sets. Entering the user namespace had filled them. Each is read back.
+/// While the capability for it is held: it goes with the change of ids. Entering the user namespace had filled the set.
+fn empty_bounding_set(_: &Cell<'_>) -> io::Result<()> {
+    process::drop_bounding_set()
+}
+
+/// All five sets. Each is read back.
 fn drop_capabilities(_: &Cell<'_>) -> io::Result<()> {
-    process::drop_bounding_set()?;
     for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         caps::clear(None, set).map_err(io::Error::other)?;
     }

@@ -9,7 +9,8 @@ use super::Host;
 use super::child::{self, Cell};
 use super::descriptors;
 use super::identity;
-use super::sandbox::{Job, Number, Phase, Sandbox};
+use super::number::Number;
+use super::sandbox::{Job, Phase, Sandbox};
 use super::stock::Wish;
 use super::tree::{self, NamedTree, Size, Tree};
 use crate::base::id::{ProcessId, TreeId};
@@ -17,7 +18,7 @@ use crate::base::time::Instant;
 use crate::plan::ceiling::Refusal;
 use crate::plan::limits::Limits;
 use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource};
-use crate::plan::protocol::{EXEC, FAILED, MESSAGE_BYTES};
+use crate::plan::protocol::{EXEC, FAILED, message};
 use crate::sys::mount::Attributes;
 use crate::sys::process::{self, Clone};
 use crate::sys::socket;
@@ -89,7 +90,6 @@ fn prepare(
     };
     let block = lease.block();
     let network = lease.take_network();
-    let user_namespace = identity::user_namespace(&host.single, block).map_err(at("make the user namespace"))?;
     let temporary_size = Size { bytes: limits.temporary, inodes: limits.temporary_inodes };
     let temporary = tree::private_temporary(temporary_size, block).map_err(at("make /tmp"))?;
     let (channel, far) = socket::pair().map_err(at("make the channel to init"))?;
@@ -102,7 +102,7 @@ fn prepare(
             device: host.template.device().map_err(at("copy /dev"))?,
             temporary: temporary.as_fd(),
             trees: copies(mounted).map_err(at("copy the trees"))?,
-            user_namespace: user_namespace.as_fd(),
+            block,
             unused: &host.unused,
             network: network.as_ref().map(OwnedFd::as_fd),
             filter: &host.filter,
@@ -211,15 +211,6 @@ pub(super) fn no_block() -> CreateError {
 
 fn refused(what: &str) -> CreateError {
     CreateError::Refused(Refusal { what: what.to_owned(), asked: 0, ceiling: 0 })
-}
-
-/// A message to or from init: the words that are given, the rest zero.
-fn message<const WORDS: usize>(words: [u32; WORDS]) -> [u8; MESSAGE_BYTES] {
-    let mut bytes = [0; MESSAGE_BYTES];
-    for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    bytes
 }
 
 fn copies(mounted: &[Mounted<'_>]) -> io::Result<Vec<(OwnedFd, BoxPath, Attributes)>> {

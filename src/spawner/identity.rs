@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
@@ -16,13 +16,12 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
 use crate::base::id::InstanceId;
 use crate::plan::JOB_ID;
 use crate::plan::standard::ID_BLOCK;
-use crate::sys::process::{self, Clone, SingleThreaded};
+use crate::sys::process;
 
 /// First id that jobs can have on the host.
 const FIRST: u32 = 0x4000_0000;
@@ -137,30 +136,12 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-/// A new user namespace in which 0–2,047 are the ids of `block`, and nothing else is mapped (`user_namespaces(7)`).
+/// Enters a new user namespace, in which nothing is mapped yet (`user_namespaces(7)`).
 ///
 /// It is made as an id of the block that nobody has inside. What its processes hold of message queues, inotify instances
-/// and queued signals counts for its creator as well: were that root, one job could use up what root itself may have.
-pub(super) fn user_namespace(single: &SingleThreaded, block: Block) -> io::Result<OwnedFd> {
-    let (release, held) = io::pipe().map(|(reader, writer)| (writer, reader))?;
-    let (ready, made) = io::pipe()?;
-    let pidfd = match process::clone(single, CloneFlags::empty(), None)? {
-        Clone::Child => {
-            drop((release, ready));
-            process::leave(i32::from(hold_namespace(block, made, held).is_err()))
-        }
-        Clone::Parent(pidfd) => pidfd,
-    };
-    drop((held, made));
-    let mapped = wait_for(ready).and_then(|()| map(&pidfd, block));
-    drop(release);
-    waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED)?;
-    mapped
-}
-
-/// Makes it, says so, and stays until nobody holds the other end. A host that lets only root make user namespaces looks
-/// at capabilities, which a change of ids would take away.
-fn hold_namespace(block: Block, mut made: PipeWriter, mut held: PipeReader) -> io::Result<()> {
+/// and queued signals counts for its creator as well: were that root, one job could use up what root itself may have. A
+/// host that lets only root make user namespaces looks at capabilities, which a change of ids would take away.
+pub(super) fn enter_user_namespace(block: Block) -> io::Result<()> {
     let owner = block.outside(0);
     COUNTED.iter().try_for_each(|resource| unbounded(*resource))?;
     caps::securebits::set_keepcaps(true).map_err(io::Error::other)?;
@@ -168,12 +149,8 @@ fn hold_namespace(block: Block, mut made: PipeWriter, mut held: PipeReader) -> i
     setresgid(Gid::from_raw(owner), Gid::from_raw(owner), Gid::from_raw(owner))?;
     setresuid(Uid::from_raw(owner), Uid::from_raw(owner), Uid::from_raw(owner))?;
     caps::set(None, CapSet::Effective, &permitted).map_err(io::Error::other)?;
-    unshare(CloneFlags::CLONE_NEWUSER)?;
-    made.write_all(&MADE)?;
-    io::copy(&mut held, &mut io::sink()).map(drop)
+    Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
 }
-
-const MADE: [u8; 1] = [1];
 
 /// What the owner may have at most is written down with the namespace. An ipc namespace is taken away some time after its
 /// last process, and what was in it counts for the owner until then: it must not be lacking in the next sandbox, whose
@@ -188,17 +165,13 @@ fn unbounded(resource: Resource) -> io::Result<()> {
     }
 }
 
-fn wait_for(mut ready: PipeReader) -> io::Result<()> {
-    ready.read_exact(&mut [0; MADE.len()]).map_err(|error| io::Error::other(format!("it was not made: {error}")))
-}
-
-fn map(pidfd: &OwnedFd, block: Block) -> io::Result<OwnedFd> {
-    let folder = Path::new("/proc").join(process::pid_of(pidfd.as_fd())?);
+/// Maps 0–2,047 to the ids of `block` in the user namespace of a child, and nothing else.
+pub(super) fn map(child: BorrowedFd<'_>, block: Block) -> io::Result<()> {
+    let folder = Path::new("/proc").join(process::pid_of(child)?);
     let line = format!("0 {} {BLOCK}\n", block.0);
-    for name in ["uid_map", "gid_map"] {
-        fs::OpenOptions::new().write(true).open(folder.join(name))?.write_all(line.as_bytes())?;
-    }
-    process::namespace_of(pidfd.as_fd(), "user")
+    ["uid_map", "gid_map"]
+        .iter()
+        .try_for_each(|name| fs::OpenOptions::new().write(true).open(folder.join(name))?.write_all(line.as_bytes()))
 }
 
 #[cfg(test)]

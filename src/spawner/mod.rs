@@ -12,6 +12,7 @@ mod disposal;
 mod identity;
 mod image;
 mod network;
+mod number;
 pub mod options;
 mod prepare;
 mod sandbox;

@@ -6,13 +6,14 @@
 //! ```
 //!
 //! It is prepared before anybody asks for it; a Start that comes while it is being prepared waits for READY.
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
-use std::{fmt, io};
 
 use super::cgroup::Group;
 use super::identity::Lease;
+use super::number::Number;
 use super::tree::{self, Free, Size, Tree};
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::time::{Instant, micros};
@@ -29,16 +30,6 @@ const BRIEF: Duration = Duration::from_millis(3);
 
 /// How soon a group that is still busy is looked at again.
 const RETRY: Duration = Duration::from_millis(2);
-
-/// The spawner's own name of a sandbox and what belongs to it. None is given twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Number(pub(super) u64);
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// Everything that is known of a sandbox.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! Each is used once, as one that was made on request. Not here: how one is made (`spawner::create`).
 use std::time::Duration;
 
-use super::sandbox::Number;
+use super::number::Number;
 use super::tree::Size;
 use crate::base::time::Instant;
 use crate::plan::limits::Limits;

@@ -14,7 +14,7 @@ use nix::sys::statfs::fstatfs;
 use super::disposal::Disposal;
 use super::identity::{Block, Lease};
 use super::image::make_folder;
-use super::sandbox::Number;
+use super::number::Number;
 use crate::base::id::TreeId;
 use crate::sys::mount::{self, Attributes, Depth};
 use crate::sys::process::SingleThreaded;

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use super::sandbox::Number;
+use super::number::Number;
 use crate::base::id::InstanceId;
 use crate::plan::limits::Limits;
 use crate::wire::reply::Counters;

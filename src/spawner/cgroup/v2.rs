@@ -21,7 +21,7 @@ use nix::unistd::{getpid, getppid};
 use super::{CPU_PERIOD_US, OWN_PROCESSES, file, instance_name};
 use crate::base::id::InstanceId;
 use crate::plan::limits::Limits;
-use crate::spawner::sandbox::Number;
+use crate::spawner::number::Number;
 use crate::sys::attribute;
 use crate::wire::reply::Counters;
 
@@ -252,28 +252,40 @@ impl Group {
         self.counted().since(&self.before)
     }
 
-    /// From when the group was made.
+    /// From when the group was made. What this kernel does not count has no file, or no line in it.
     fn counted(&self) -> Counters {
-        let number = |name| file::number(&self.folder, name).ok();
-        let keyed = |name, key| file::keyed(&self.folder, name, key).ok();
+        let processor = self.maybe("cpu.stat");
+        let memory = self.maybe("memory.events.local");
+        let keyed = |text: &Option<String>, key| file::keyed_in(text.as_ref()?, key).ok();
+        let number = |name| self.maybe(name)?.trim().parse().ok();
+        let io = self.maybe("io.stat");
+        let kills =
+            keyed(&memory, "oom").and_then(|times| if times == 0 { Some(0) } else { keyed(&memory, "oom_kill") });
         Counters {
-            cpu_user_us: keyed("cpu.stat", "user_usec"),
-            cpu_system_us: keyed("cpu.stat", "system_usec"),
+            cpu_user_us: keyed(&processor, "user_usec"),
+            cpu_system_us: keyed(&processor, "system_usec"),
             memory_peak: number("memory.peak"),
-            processes_peak: number("pids.peak").map(|peak| peak.saturating_sub(OWN_PROCESSES)),
-            io_read: self.io_bytes("rbytes="),
-            io_write: self.io_bytes("wbytes="),
-            oom_kills: self.oom_kills().ok(),
-            memory_denied: keyed("memory.events.local", "oom"),
-            swap_denied: keyed("memory.swap.events", "max"),
-            processes_denied: keyed("pids.events", "max"),
+            processes_peak: number("pids.peak").map(|peak: u64| peak.saturating_sub(OWN_PROCESSES)),
+            io_read: io.as_deref().map(|text| sum_of(text, "rbytes=")),
+            io_write: io.as_deref().map(|text| sum_of(text, "wbytes=")),
+            oom_kills: kills,
+            memory_denied: keyed(&memory, "oom"),
+            swap_denied: keyed(&self.maybe("memory.swap.events"), "max"),
+            processes_denied: keyed(&self.maybe("pids.events"), "max"),
             ..Counters::default()
         }
     }
 
-    fn io_bytes(&self, key: &str) -> Option<u64> {
-        let text = file::text(&self.folder, "io.stat").ok()?;
-        Some(text.split_whitespace().filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok()).sum())
+    fn maybe(&self, name: &str) -> Option<String> {
+        match fs::read_to_string(self.folder.join(name)) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                let file = self.folder.join(name);
+                tracing::error!(file = %file.display(), %error, "what a sandbox used could not be read");
+                None
+            }
+        }
     }
 
     pub(super) fn kill(&self) -> io::Result<()> {
@@ -282,5 +294,21 @@ impl Group {
 
     pub(super) fn remove(&self) -> io::Result<()> {
         file::remove_folder(&self.folder)
+    }
+}
+
+/// Sum over all devices of words `key=number`.
+fn sum_of(text: &str, key: &str) -> u64 {
+    text.split_whitespace().filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn bytes_of_all_devices_are_added() {
+        let text = "8:0 rbytes=10 wbytes=5 rios=1\n8:16 rbytes=1 wbytes=0 rios=1\n";
+        assert_eq!((sum_of(text, "rbytes="), sum_of(text, "wbytes=")), (11, 5));
     }
 }

@@ -12,11 +12,12 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use super::{CHANNEL, KINDS, MEMORY, PROCESS, REST, Server};
 use crate::base::id::{ProcessId, SandboxId};
 use crate::base::time::{Instant, micros};
-use crate::plan::protocol::{EXITED, FAILED, MESSAGE_BYTES, READY, STARTED, step};
+use crate::plan::protocol::{EXITED, FAILED, MAP, MAPPED, MESSAGE_BYTES, READY, STARTED, message, step};
 use crate::spawner::connection::Lost;
-use crate::spawner::sandbox::{Number, Phase, Sandbox};
+use crate::spawner::number::Number;
+use crate::spawner::sandbox::{Phase, Sandbox};
 use crate::spawner::tree::Free;
-use crate::spawner::{child, create};
+use crate::spawner::{child, create, identity};
 use crate::sys::process;
 use crate::sys::socket::{self, Received};
 use crate::wire::reply::{Cause, Reply, START_PROGRAM};
@@ -31,6 +32,8 @@ pub(super) enum Said {
 /// What init, or the child before it, told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heard {
+    /// The user ids of the child are to be mapped.
+    Map,
     /// Init waits for its order.
     Ready,
     /// The program runs.
@@ -50,6 +53,7 @@ enum Heard {
 /// The table of what may be said when. Each is said once: a second Started would begin the wall time again.
 const fn hear(phase: Phase, words: [u32; 5]) -> Heard {
     match (phase, words) {
+        (Phase::Preparing, [MAP, ..]) => Heard::Map,
         (Phase::Preparing, [READY, ..]) => Heard::Ready,
         (Phase::Setup, [STARTED, ..]) => Heard::Started,
         (Phase::Preparing | Phase::Setup, [FAILED, _, step, errno, _]) => Heard::Failed { step, errno },
@@ -116,6 +120,7 @@ impl Server {
 
     fn on_message(&mut self, index: usize, heard: Heard, now: Instant) -> Result<(), Lost> {
         match heard {
+            Heard::Map => self.on_map(index, now),
             Heard::Ready => {
                 self.on_ready(index, now);
                 Ok(())
@@ -129,6 +134,21 @@ impl Server {
                 Ok(())
             }
             Heard::TooLate => Ok(()),
+        }
+    }
+
+    fn on_map(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
+        let Some(sandbox) = self.sandboxes.get(index) else { return Ok(()) };
+        let mapped = identity::map(sandbox.pidfd.as_fd(), sandbox.lease.block())
+            .and_then(|()| socket::send(sandbox.channel.as_fd(), &message([MAPPED]), &[]));
+        match mapped {
+            Ok(()) => Ok(()),
+            // It is being ended already.
+            Err(_) if sandbox.cause.is_some() => Ok(()),
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(0).cast_unsigned();
+                self.on_failed(index, "map the user ids", errno, now)
+            }
         }
     }
 
@@ -337,6 +357,8 @@ mod test {
     fn init_says_each_thing_once_and_in_order() {
         let now = instant();
         let running = Phase::Running { since: now, look: now, memory_event: false };
+        assert_eq!(hear(Phase::Preparing, [MAP, 0, 0, 0, 0]), Heard::Map);
+        assert_eq!(hear(Phase::Ready, [MAP, 0, 0, 0, 0]), Heard::NonsenseAtFirst);
         assert_eq!(hear(Phase::Preparing, [READY, 0, 0, 0, 0]), Heard::Ready);
         assert_eq!(hear(Phase::Preparing, [STARTED, 1, 0, 0, 0]), Heard::NonsenseAtFirst);
         assert_eq!(hear(Phase::Ready, [READY, 0, 0, 0, 0]), Heard::NonsenseAtFirst);

@@ -1,9 +1,12 @@
 //! Controllers that are bound to cgroup v1 (kernel: admin-guide/cgroup-v1). A group is one directory in each hierarchy.
+//!
+//! Not here: what a group has counted (`counted`).
+mod counted;
+
 use std::cell::RefCell;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use cgroups_rs::fs::cgroup::Cgroup;
@@ -15,10 +18,11 @@ use cgroups_rs::fs::{Controllers, MaxValue};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use self::counted::{Counted, Files};
 use super::{CPU_PERIOD_US, OWN_PROCESSES, file, instance_name};
 use crate::base::id::InstanceId;
 use crate::plan::limits::Limits;
-use crate::spawner::sandbox::Number;
+use crate::spawner::number::Number;
 use crate::wire::reply::Counters;
 
 const MEMORY: &str = "memory";
@@ -177,16 +181,14 @@ impl Base {
     /// Makes the group as a new one. Tells whether it is: what is still charged for a page cache stays so. What
     /// `pids.peak` says cannot be reset (cgroup-v1/pids.rst): that directory alone is made again. Setting the quota gives back what was used of it in this period.
     fn renew(&self, group: &mut Group) -> io::Result<bool> {
-        if !group.is_empty()? {
+        if !group.files.is_empty()? {
             return Err(Errno::EBUSY.into());
         }
         group.forget_memory_events()?;
-        let charged = file::number_of(&group.files.memory)?;
-        let peak = group.files.peak_processes.as_ref().map_or(Ok(0), file::number_of)?;
-        if charged > SMALL_CHARGE {
+        if group.files.charged()? > SMALL_CHARGE {
             return Ok(false);
         }
-        if peak > ONE_PROGRAM {
+        if group.files.peak_processes()?.is_some_and(|peak| peak > ONE_PROGRAM) {
             let folder = group.folder(PIDS)?;
             file::remove_folder(folder)?;
             file::make_folder(folder)?;
@@ -297,11 +299,6 @@ impl Group {
         file::write(folder, "cgroup.event_control", &format!("{} {}", self.event.as_raw_fd(), control.as_raw_fd()))
     }
 
-    /// No process is in it any more. All of them joined every hierarchy, and none can leave one.
-    fn is_empty(&self) -> io::Result<bool> {
-        Ok(file::text_of(&self.files.members)?.is_empty())
-    }
-
     fn forget_memory_events(&self) -> io::Result<()> {
         match self.event.read() {
             Ok(_) | Err(Errno::EAGAIN) => Ok(()),
@@ -318,148 +315,29 @@ impl Group {
     }
 
     pub(super) fn begin(&mut self) -> io::Result<()> {
-        self.files.peak_memory.write_all_at(b"0", 0)?;
+        self.files.forget_peak()?;
         self.before = self.files.count()?;
         Ok(())
     }
 
     pub(super) fn cpu_time_us(&self) -> io::Result<u64> {
-        Ok(file::number_of(&self.files.cpu)?.saturating_sub(self.before.cpu) / 1000)
+        self.files.cpu_time_us(&self.before)
     }
 
     pub(super) fn oom_kills(&self) -> io::Result<u64> {
-        Ok(self.files.oom_kills()?.saturating_sub(self.before.oom_kills))
+        self.files.oom_kills(&self.before)
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let Ok(counted) = self.files.count() else { return Counters::default() };
-        let (before, files) = (&self.before, &self.files);
-        let cpu = counted.cpu.saturating_sub(before.cpu) / 1000;
-        let user = counted.cpu_user.saturating_sub(before.cpu_user);
-        let (user, system) = divided(cpu, user, counted.cpu_system.saturating_sub(before.cpu_system));
-        let peak = files.peak_processes.as_ref().and_then(|file| file::number_of(file).ok());
-        Counters {
-            cpu_user_us: Some(user),
-            cpu_system_us: Some(system),
-            memory_peak: file::number_of(&files.peak_memory).ok(),
-            processes_peak: peak.map(|peak| peak.saturating_sub(OWN_PROCESSES)),
-            io_read: since(counted.io_read, before.io_read),
-            io_write: since(counted.io_write, before.io_write),
-            oom_kills: Some(counted.oom_kills.saturating_sub(before.oom_kills)),
-            processes_denied: since(counted.processes_denied, before.processes_denied),
-            ..Counters::default()
-        }
+        self.files.since(&self.before).unwrap_or_else(|error| {
+            tracing::error!(group = self.number.0, %error, "what a sandbox used could not be read");
+            Counters::default()
+        })
     }
 
     pub(super) fn remove(&self) -> io::Result<()> {
         self.folders.iter().try_for_each(|(_, folder)| file::remove_folder(folder))
     }
-}
-
-/// What is read for every sandbox, opened once.
-#[derive(Debug)]
-struct Files {
-    members: File,
-    cpu: File,
-    cpu_user: File,
-    cpu_system: File,
-    memory: File,
-    /// Writing resets it.
-    peak_memory: File,
-    oom: File,
-    /// Absent where the kernel does not count.
-    io: Option<File>,
-    peak_processes: Option<File>,
-    denied_processes: Option<File>,
-}
-
-impl Files {
-    /// They, and the `tasks` files: a process that writes `0` to an open one moves itself without waiting for an RCU
-    /// grace period.
-    fn open(folders: &[(&'static str, PathBuf)]) -> io::Result<(Self, Vec<File>)> {
-        let folder = |controller: &'static str| {
-            let found = folders.iter().find(|(name, _)| *name == controller);
-            found.map(|(_, folder)| folder).ok_or_else(|| missing(controller))
-        };
-        let open = |controller, name: &str| File::open(folder(controller)?.join(name));
-        let maybe = |controller, name: &str| match open(controller, name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other.map(Some),
-        };
-        let mut joined: Vec<&Path> = folders.iter().map(|(_, folder)| folder.as_path()).collect();
-        joined.dedup();
-        let tasks = |folder: &&Path| OpenOptions::new().write(true).open(folder.join("tasks"));
-        let join = joined.iter().map(tasks).collect::<io::Result<_>>()?;
-        let peak = folder(MEMORY)?.join("memory.memsw.max_usage_in_bytes");
-        let files = Self {
-            members: open(MEMORY, "cgroup.procs")?,
-            cpu: open(CPUACCT, "cpuacct.usage")?,
-            cpu_user: open(CPUACCT, "cpuacct.usage_user")?,
-            cpu_system: open(CPUACCT, "cpuacct.usage_sys")?,
-            memory: open(MEMORY, "memory.memsw.usage_in_bytes")?,
-            peak_memory: OpenOptions::new().read(true).write(true).open(peak)?,
-            oom: open(MEMORY, "memory.oom_control")?,
-            io: maybe(BLKIO, "blkio.throttle.io_service_bytes")?,
-            peak_processes: maybe(PIDS, "pids.peak")?,
-            denied_processes: maybe(PIDS, "pids.events")?,
-        };
-        Ok((files, join))
-    }
-}
-
-/// What the files of a group said at one moment, from when it was made.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counted {
-    /// Nanoseconds, by the clock.
-    cpu: u64,
-    /// Nanoseconds, by looking at each tick what runs.
-    cpu_user: u64,
-    cpu_system: u64,
-    oom_kills: u64,
-    io_read: Option<u64>,
-    io_write: Option<u64>,
-    processes_denied: Option<u64>,
-}
-
-impl Files {
-    fn count(&self) -> io::Result<Counted> {
-        let io = self.io.as_ref().map(file::text_of).transpose()?;
-        let denied = self.denied_processes.as_ref().map(file::text_of).transpose()?;
-        Ok(Counted {
-            cpu: file::number_of(&self.cpu)?,
-            cpu_user: file::number_of(&self.cpu_user)?,
-            cpu_system: file::number_of(&self.cpu_system)?,
-            oom_kills: self.oom_kills()?,
-            io_read: io.as_deref().map(|text| sum_of(text, "Read")),
-            io_write: io.as_deref().map(|text| sum_of(text, "Write")),
-            processes_denied: denied.map(|text| file::keyed_in(&text, "max")).transpose()?,
-        })
-    }
-
-    fn oom_kills(&self) -> io::Result<u64> {
-        file::keyed_in(&file::text_of(&self.oom)?, "oom_kill")
-    }
-}
-
-fn since(now: Option<u64>, before: Option<u64>) -> Option<u64> {
-    Some(now?.saturating_sub(before.unwrap_or(0)))
-}
-
-/// The whole is exact; its parts are in the ratio that the ticks tell, as times(2) has it. Without a tick all of it counts
-/// as the program's own.
-fn divided(whole: u64, user: u64, system: u64) -> (u64, u64) {
-    let ticks = u128::from(user) + u128::from(system);
-    let part = (u128::from(whole) * u128::from(system)).checked_div(ticks).unwrap_or(0);
-    let system = u64::try_from(part).unwrap_or(whole);
-    (whole - system, system)
-}
-
-fn sum_of(text: &str, direction: &str) -> u64 {
-    let of_line = |line: &str| {
-        let mut words = line.split(' ').skip(1);
-        (words.next()? == direction).then(|| words.next()?.parse::<u64>().ok()).flatten()
-    };
-    text.lines().filter_map(of_line).sum()
 }
 
 /// What TCP and UDP sockets buffer is outside `memory.limit_in_bytes` in version 1, and not counted at all until it has a
@@ -495,19 +373,6 @@ fn event_flags() -> EfdFlags {
 #[cfg(test)]
 mod test {
     use super::*;
-
-    #[test]
-    fn processor_time_is_divided_without_loss() {
-        assert_eq!(divided(1000, 4_000_000, 12_000_000), (250, 750));
-        assert_eq!(divided(1000, 0, 0), (1000, 0));
-        assert_eq!(divided(u64::MAX, 0, u64::MAX), (0, u64::MAX));
-    }
-
-    #[test]
-    fn bytes_of_all_devices_are_added() {
-        let text = "8:0 Read 10\n8:0 Write 5\n8:16 Read 1\n8:0 Total 16\nTotal 16\n";
-        assert_eq!((sum_of(text, "Read"), sum_of(text, "Write")), (11, 5));
-    }
 
     #[test]
     fn the_own_group_is_found_by_controller() {
