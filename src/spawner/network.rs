@@ -13,7 +13,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 use crate::sys::network;
 
 /// What the kernel counts for each network namespace (`proc_pid_net(5)`).
-const COUNTERS: [&str; 8] = ["dev", "sockstat", "sockstat6", "ip6_flowlabel", "rt6_stats", "snmp", "snmp6", "netstat"];
+const COUNTERS: [&str; 9] =
+    ["dev", "sockstat", "sockstat6", "ip6_flowlabel", "rt6_stats", "fib_triestat", "snmp", "snmp6", "netstat"];
 
 /// Words of sockstat that count for the whole host; a number follows each.
 const OF_THE_HOST: [&str; 3] = ["orphan", "alloc", "mem"];

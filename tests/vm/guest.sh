@@ -59,12 +59,14 @@ same_net_namespaces() { [ "$(net_namespaces)" = "$net_namespaces_before" ]; }
 
 # --- the daemon
 
+# None of its sandboxes stands ready: whatever is there was a job's. Those of the Rust tests do.
+
 start_daemon() {
   mkdir -p "$work/data"
   systemd-run --quiet --unit="$unit" \
     -p Type=simple -p Delegate=yes -p TasksMax=infinity \
     -E KILN_DATA_DIR="$work/data" -E KILN_API_HOST=127.0.0.1 -E KILN_API_PORT="$port" \
-    -E KILN_API_AUTH_ENABLED=false -E RUST_BACKTRACE=1 \
+    -E KILN_API_AUTH_ENABLED=false -E KILN_SANDBOX_READY=0 -E RUST_BACKTRACE=1 \
     /share/bin/kiln serve
 }
 

@@ -205,12 +205,20 @@ def objects():
     call(libc.msgget, KEY, 0o1666)
 
 
+def user_attribute(path):
+    try:
+        os.setxattr(path, "user.left", b"x")
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:  # tmpfs has none before Linux 6.6
+            raise
+
+
 def files():
     for folder in ("/work", "/tmp", "/dev/shm"):
         path = os.path.join(folder, "left")
         with open(path, "wb") as file:
             file.write(b"x" * MIB)
-        os.setxattr(path, "user.left", b"x")
+        user_attribute(path)
         acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in (
             (1, 6, 0xFFFFFFFF), (2, 6, 1000), (4, 4, 0xFFFFFFFF), (16, 6, 0xFFFFFFFF), (32, 4, 0xFFFFFFFF)))
         os.setxattr(path, "system.posix_acl_access", acl)
@@ -218,7 +226,7 @@ def files():
         os.link(path, path + ".link")
         os.symlink("/proc/1/root", path + ".symlink")
         os.chmod(path, 0o7777)
-    os.setxattr("/work", "user.left", b"x")
+    user_attribute("/work")
     os.chmod("/work", 0o1700)
 
 
