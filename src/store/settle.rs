@@ -183,11 +183,13 @@ impl Shared {
 
     fn flush(&self, settled: &mut Settled) -> Result<u64, StoreError> {
         let seq = self.settle(settled)?;
-        let Database { db, file, health, .. } = &self.database;
+        let Database { db, file, trees, health } = &self.database;
         health.writing(|| {
             db.flush()?;
             file.sync_data().map_err(|error| StoreError::of_io(&error))
         })?;
+        // Nothing was brought down meanwhile: `settled` is held.
+        trees.flushed();
         *settled = Settled { flushed: seq, behind: false };
         Ok(seq)
     }

@@ -54,13 +54,15 @@ pub(super) struct Table {
     pending: Arc<RwLock<Pending>>,
 }
 
-/// What was written and is not in sled yet.
+/// What was written and is not in sled yet, or not in its file.
 #[derive(Debug, Default)]
 struct Pending {
     /// Since the last time that it was brought down.
     newer: Writes,
     /// What is being brought down.
     older: Writes,
+    /// What sled has in its buffers. When its disk fails it can be unable to read that.
+    sunk: Writes,
     /// The last change of `newer`, or the last there was.
     seq: u64,
 }
@@ -77,7 +79,7 @@ impl Table {
         let key = key.as_ref();
         {
             let pending = read(&self.pending);
-            for layer in [&pending.newer, &pending.older] {
+            for layer in [&pending.newer, &pending.older, &pending.sunk] {
                 match (self.steps_of)(layer).of(key) {
                     Step::None => {}
                     Step::Removed => return Ok(None),
@@ -138,8 +140,15 @@ impl Trees {
             (pending.seq, pending.older.clone())
         };
         self.write(&older)?;
-        write(&self.pending).older = Writes::default();
+        let mut pending = write(&self.pending);
+        let older = std::mem::take(&mut pending.older);
+        pending.sunk.follow(older);
         Ok(seq)
+    }
+
+    /// sled was flushed after what was brought down so far.
+    pub(super) fn flushed(&self) {
+        write(&self.pending).sunk = Writes::default();
     }
 
     /// Writes all or nothing to sled.
