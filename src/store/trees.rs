@@ -79,7 +79,7 @@ impl Table {
         let key = key.as_ref();
         {
             let pending = read(&self.pending);
-            for layer in [&pending.newer, &pending.older, &pending.sunk] {
+            for layer in [&pending.newer, &pending.older] {
                 match (self.steps_of)(layer).of(key) {
                     Step::None => {}
                     Step::Removed => return Ok(None),
@@ -87,7 +87,11 @@ impl Table {
                 }
             }
         }
-        self.tree.get(key)
+        self.tree.get(key).or_else(|error| match (self.steps_of)(&read(&self.pending).sunk).of(key) {
+            Step::None => Err(error),
+            Step::Removed => Ok(None),
+            Step::Value(value) => Ok(Some(value.clone())),
+        })
     }
 
     /// Whether a key stands for something now.
