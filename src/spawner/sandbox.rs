@@ -118,7 +118,7 @@ impl Sandbox {
 
     /// Reads what the kernel counted. Only init, or nothing, is left.
     pub(super) fn read_counters(&mut self, now: Instant, trees_free: Option<Free>) {
-        let own = tree::free(&self.temporary).ok();
+        let own = tree::free_or_tell(&self.temporary);
         let free = own.map(|own| trees_free.map_or(own, |other| own.least(other)));
         let wall_us = match self.phase {
             Phase::Running { since, .. } => Some(micros(now.duration_since(since))),

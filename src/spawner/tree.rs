@@ -64,8 +64,8 @@ impl Tree {
     }
 
     /// What is free.
-    pub(super) fn free(&self) -> io::Result<Free> {
-        free(&self.mount)
+    pub(super) fn free(&self) -> Option<Free> {
+        free_or_tell(&self.mount)
     }
 
     /// Takes it away. Its pages go with the last sandbox that still has a copy.
@@ -144,8 +144,12 @@ pub(super) fn private_temporary(size: Size, block: Block) -> io::Result<OwnedFd>
     Ok(mount)
 }
 
-/// What is free in a mounted tree.
-pub(super) fn free(mount: &OwnedFd) -> io::Result<Free> {
+/// What is free in a mounted tree. Without it `limits_hit` cannot show the disk, which is told.
+pub(super) fn free_or_tell(mount: &OwnedFd) -> Option<Free> {
+    free(mount).inspect_err(|error| tracing::error!(%error, "what a sandbox used could not be read")).ok()
+}
+
+fn free(mount: &OwnedFd) -> io::Result<Free> {
     let stat = fstatfs(mount)?;
     let block = u64::try_from(stat.block_size()).unwrap_or(0);
     Ok(Free { bytes: stat.blocks_free().saturating_mul(block), inodes: stat.files_free() })

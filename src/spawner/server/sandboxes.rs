@@ -221,7 +221,7 @@ impl Server {
     fn trees_free(&self, index: usize) -> Option<Free> {
         let ids = &self.sandboxes.get(index)?.job.as_ref()?.trees;
         let mounted = self.trees.iter().filter(|known| ids.contains(&known.id));
-        mounted.filter_map(|known| known.tree.free().ok()).reduce(Free::least)
+        mounted.filter_map(|known| known.tree.free()).reduce(Free::least)
     }
 
     /// Init has ended, and with it everything in its pid namespace.
