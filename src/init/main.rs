@@ -1,19 +1,21 @@
 //! pid 1 of a sandbox: starts the program it is told to, reaps everything, reports.
 //!
 //! ```text
-//! guard -> READY -> wait for EXEC -> limits -> write files -> vfork, exec -> STARTED -> reap ... main ended
+//! build -> guard -> READY -> wait for EXEC -> limits -> write files -> vfork, exec -> STARTED -> reap ... main ended
 //!       -> kill and reap all others -> EXITED -> wait until the spawner closes the channel -> exit
 //! ```
 //!
-//! It runs with the job's own ids, filter and limits, without any capability, and cannot be traced
-//! or read by the job. Not here: anything privileged; every wall stands before this program starts.
+//! It begins as root and builds the sandbox around itself (`build`). From then on it runs with the job's own ids, filter
+//! and limits, without any capability, and cannot be traced or read by the job. Every wall stands before it is ready.
 #![no_std]
 #![no_main]
 
+mod build;
 mod kernel;
 mod memory;
 mod program;
 mod protocol;
+mod reading;
 
 use core::arch::global_asm;
 
@@ -54,6 +56,9 @@ struct Ended {
 
 /// Runs one program. Gives its process number and how it ended.
 fn serve() -> (u32, Result<Ended, Failure>) {
+    if let Err(failure) = build::build() {
+        return (0, Err(failure));
+    }
     if let Err(errno) = guard() {
         return (0, Err(Failure { step: step::GUARD, errno }));
     }

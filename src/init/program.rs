@@ -1,6 +1,7 @@
 //! Reads what is to be started, writes its input files, starts it.
 use crate::kernel::{self, Errno, Fd};
 use crate::protocol::{CHANNEL, FILES_MAGIC, PROGRAM_MAGIC};
+use crate::reading::Reader;
 
 /// Where a program named without `/` is looked for, in this order.
 const SEARCH: [&[u8]; 3] = [b"/usr/local/bin/", b"/usr/bin/", b"/bin/"];
@@ -19,70 +20,51 @@ pub(crate) struct Program {
 
 /// Reads the program memfd.
 pub(crate) fn read(fd: Fd) -> Result<Program, Errno> {
-    let bytes = kernel::map_file(fd)?;
-    if kernel::word(bytes, 0) != Some(PROGRAM_MAGIC) {
+    let mut from = Reader(kernel::map_file(fd)?);
+    if from.word()? != PROGRAM_MAGIC {
         return Err(Errno::PROTO);
     }
-    let argument_count = kernel::word(bytes, 4).ok_or(Errno::PROTO)? as usize;
-    let variable_count = kernel::word(bytes, 8).ok_or(Errno::PROTO)? as usize;
-    let mut rest = bytes.get(12..).ok_or(Errno::PROTO)?;
-    let directory = take_string(&mut rest)?;
-    let name = rest;
-    let arguments = take_list(&mut rest, argument_count)?;
-    let variables = take_list(&mut rest, variable_count)?;
-    if argument_count == 0 || !rest.is_empty() {
+    let (argument_count, variable_count) = (from.word()? as usize, from.word()? as usize);
+    let directory = from.string()?;
+    let name = from.0;
+    let arguments = take_list(&mut from, argument_count)?;
+    let variables = take_list(&mut from, variable_count)?;
+    if argument_count == 0 || !from.is_at_end() {
         return Err(Errno::PROTO);
     }
     Ok(Program { directory, name, arguments, variables })
 }
 
-fn take_list(rest: &mut &'static [u8], count: usize) -> Result<&'static [usize], Errno> {
-    if count > rest.len() {
+fn take_list(from: &mut Reader<'static>, count: usize) -> Result<&'static [usize], Errno> {
+    if count > from.0.len() {
         return Err(Errno::PROTO);
     }
     let list = kernel::allocate_words(count + 1)?;
     for place in list.iter_mut().take(count) {
-        *place = take_string(rest)?.as_ptr() as usize;
+        *place = from.string()?.as_ptr() as usize;
     }
     Ok(list)
 }
 
-/// Takes one string with its NUL.
-fn take_string(rest: &mut &'static [u8]) -> Result<&'static [u8], Errno> {
-    let end = rest.iter().position(|&byte| byte == 0).ok_or(Errno::PROTO)?;
-    take(rest, end + 1)
-}
-
-fn take(rest: &mut &'static [u8], count: usize) -> Result<&'static [u8], Errno> {
-    let (taken, left) = rest.split_at_checked(count).ok_or(Errno::PROTO)?;
-    *rest = left;
-    Ok(taken)
-}
-
 /// Writes the input files below the working directory, as the job's own user.
 pub(crate) fn write_files(fd: Fd) -> Result<(), Errno> {
-    let mut rest = kernel::map_file(fd)?;
-    if rest.is_empty() {
+    let mut from = Reader(kernel::map_file(fd)?);
+    if from.is_at_end() {
         return Ok(());
     }
-    let header = take(&mut rest, 8)?;
-    if kernel::word(header, 0) != Some(FILES_MAGIC) {
+    if from.word()? != FILES_MAGIC {
         return Err(Errno::PROTO);
     }
     kernel::set_umask(0o022);
-    for _ in 0..kernel::word(header, 4).ok_or(Errno::PROTO)? {
-        write_file(&mut rest)?;
+    for _ in 0..from.word()? {
+        write_file(&mut from)?;
     }
-    if rest.is_empty() { Ok(()) } else { Err(Errno::PROTO) }
+    if from.is_at_end() { Ok(()) } else { Err(Errno::PROTO) }
 }
 
-fn write_file(rest: &mut &'static [u8]) -> Result<(), Errno> {
-    let head = take(rest, 16)?;
-    let mode = kernel::word(head, 0).ok_or(Errno::PROTO)?;
-    let path_length = kernel::word(head, 4).ok_or(Errno::PROTO)? as usize;
-    let length = head.get(8..).and_then(|bytes| bytes.first_chunk()).ok_or(Errno::PROTO)?;
-    let path = take(rest, path_length)?;
-    let content = take(rest, u64::from_le_bytes(*length) as usize)?;
+fn write_file(from: &mut Reader<'static>) -> Result<(), Errno> {
+    let (mode, path_length, length) = (from.word()?, from.word()? as usize, from.long()? as usize);
+    let (path, content) = (from.bytes(path_length)?, from.bytes(length)?);
     check_path(path)?;
     make_parents(path)?;
     let file = kernel::create_file(path, mode)?;

@@ -1,8 +1,15 @@
-//! What init and the spawner say to each other, and the form of the two memfds that init reads.
+//! What init and the spawner say to each other, and the form of the three memfds that init reads.
 //!
 //! Included by both programs, so that there is one truth. Everything is little-endian. A message is
-//! one `SOCK_SEQPACKET` packet of [`MESSAGE_BYTES`] bytes: eight words of 32 bits, the first its kind.
+//! one `SOCK_SEQPACKET` packet of [`MESSAGE_BYTES`] bytes: eight words of 32 bits, the first its kind. Only
+//! [`BUILD`] is longer. A string ends with a NUL byte, a list begins with its length.
 //!
+//! Mold memfd, the same for all sandboxes of a spawner: [`MOLD_MAGIC`], umask, id of programs, name of the host,
+//! preference of the out-of-memory killer, path where the root is put, path of the file and of the folder that hide;
+//! lists of paths: what becomes read-only (below the root), files that are hidden, folders that are hidden (below the
+//! spawner's own root); resource limits, each its number, soft and hard limit (64 bits); counters of a network namespace,
+//! each its name below /proc/self/net, [`COUNTER_WHOLE`] or [`COUNTER_OWN`], and its content in a new one (length, bytes);
+//! the seccomp program (length, instructions).
 //! Program memfd: [`PROGRAM_MAGIC`], number of arguments, number of variables, then the working
 //! directory, the arguments and the variables, each ending with a NUL byte.
 //! Files memfd: [`FILES_MAGIC`], number of files, then for each: mode, length of the path with its NUL,
@@ -11,8 +18,22 @@
 /// The channel to the spawner, in init.
 pub const CHANNEL: i32 = 3;
 
-/// Length of every message.
+/// Length of every message but [`BUILD`].
 pub const MESSAGE_BYTES: usize = 32;
+
+/// Spawner to init, first of all: build the sandbox. Word 1: first user id of the block, word 2: number of cgroup files,
+/// word 3: number of trees, word 4: number of network namespaces, 0 or 1. Then for each tree: attributes of its mount, and
+/// where, below the root. Descriptors: mold, root, /dev, the private tmpfs, cgroup files, trees, network namespace.
+pub const BUILD: u32 = 3;
+
+/// Longest [`BUILD`].
+pub const BUILD_BYTES: usize = 16 << 10;
+
+/// Most descriptors that come with [`BUILD`].
+pub const BUILD_DESCRIPTORS: usize = 64;
+
+/// How many of them every [`BUILD`] has.
+pub const BUILD_FIXED: usize = 4;
 
 /// Spawner to init: start a program. Word 1: process, word 2: `RLIMIT_NOFILE`, words 3 and 4: `RLIMIT_FSIZE`, low word
 /// first. Descriptors: program, files, stdin, stdout, stderr.
@@ -21,10 +42,10 @@ pub const EXEC: u32 = 1;
 /// Descriptors that come with [`EXEC`].
 pub const EXEC_DESCRIPTORS: usize = 5;
 
-/// Spawner to the child before init: its user ids are mapped.
+/// Spawner to init: its user ids are mapped.
 pub const MAPPED: u32 = 2;
 
-/// The child before init to spawner: its user namespace is made, and nothing is mapped in it.
+/// Init to spawner: its user namespace is made, and nothing is mapped in it.
 pub const MAP: u32 = 14;
 
 /// Init to spawner: the sandbox stands, and waits for its order.
@@ -40,14 +61,76 @@ pub const FAILED: u32 = 17;
 /// status, words 3 and 4: its wall time in microseconds, from vfork(2) to the reaping of the program, low word first.
 pub const EXITED: u32 = 18;
 
+/// First word of the mold memfd.
+pub const MOLD_MAGIC: u32 = 0x4d4e_4c4b;
+
+/// A counter that is compared as it is.
+pub const COUNTER_WHOLE: u32 = 0;
+
+/// A counter in which a number that follows one of [`WORDS_OF_THE_HOST`] is not compared.
+pub const COUNTER_OWN: u32 = 1;
+
+/// Words of /proc/net/sockstat that count for the whole host; a number follows each.
+pub const WORDS_OF_THE_HOST: [&str; 3] = ["orphan", "alloc", "mem"];
+
 /// First word of the program memfd.
 pub const PROGRAM_MAGIC: u32 = 0x504e_4c4b;
 
 /// First word of the files memfd.
 pub const FILES_MAGIC: u32 = 0x464e_4c4b;
 
-/// Steps of init, in [`FAILED`]. The steps of the child before init count from 0.
+/// Steps of init, in [`FAILED`].
 pub mod step {
+    /// Understand what to build.
+    pub const RECEIVE_BUILD: u32 = 0;
+    /// Join the cgroup.
+    pub const JOIN_CGROUP: u32 = 1;
+    /// Unshare the cgroup namespace.
+    pub const UNSHARE_CGROUP: u32 = 2;
+    /// Enter the time namespace.
+    pub const ENTER_TIME: u32 = 3;
+    /// Enter a network namespace.
+    pub const ENTER_NETWORK: u32 = 4;
+    /// Unshare the other namespaces.
+    pub const UNSHARE_OTHERS: u32 = 5;
+    /// Leave the spawner's session.
+    pub const LEAVE_SESSION: u32 = 6;
+    /// Set the out-of-memory preference.
+    pub const PREFER_AS_VICTIM: u32 = 7;
+    /// Name the host.
+    pub const NAME_HOST: u32 = 8;
+    /// Mount the root.
+    pub const MOUNT_ROOT: u32 = 9;
+    /// Mount /proc.
+    pub const MOUNT_PROC: u32 = 10;
+    /// Hide parts of /proc.
+    pub const MASK_PROC: u32 = 11;
+    /// Mount /dev.
+    pub const MOUNT_DEVICE: u32 = 12;
+    /// Mount /tmp and /dev/shm.
+    pub const MOUNT_TEMPORARY: u32 = 13;
+    /// Mount the trees.
+    pub const MOUNT_TREES: u32 = 14;
+    /// Pivot into the root.
+    pub const PIVOT: u32 = 15;
+    /// Arrange the descriptors.
+    pub const ARRANGE_DESCRIPTORS: u32 = 16;
+    /// Enter a user namespace.
+    pub const ENTER_USER_NAMESPACE: u32 = 17;
+    /// Empty the bounding set.
+    pub const EMPTY_BOUNDING_SET: u32 = 18;
+    /// Set the resource limits.
+    pub const SET_RESOURCE_LIMITS: u32 = 19;
+    /// Become the job's user.
+    pub const BECOME_USER: u32 = 20;
+    /// Drop every capability.
+    pub const DROP_CAPABILITIES: u32 = 21;
+    /// Give up new privileges.
+    pub const GIVE_UP_PRIVILEGES: u32 = 22;
+    /// Restore the signals.
+    pub const RESTORE_SIGNALS: u32 = 23;
+    /// Load the seccomp program.
+    pub const LOAD_FILTER: u32 = 24;
     /// Tell the kernel to end init with the spawner.
     pub const GUARD: u32 = 100;
     /// Receive the order to start.

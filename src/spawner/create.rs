@@ -1,4 +1,4 @@
-//! Makes a sandbox: prepares every part, clones, and leaves the rest to the child. Then gives it a job: checks what came,
+//! Makes a sandbox: prepares every part, starts init, and leaves the rest to it. Then gives it a job: checks what came,
 //! puts its limits in force, and sends init its order.
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 
 use super::Host;
-use super::child::{self, Cell};
 use super::descriptors;
 use super::identity;
+use super::mold::Order;
 use super::number::Number;
 use super::sandbox::{Job, Phase, Sandbox};
 use super::stock::Wish;
@@ -18,9 +18,9 @@ use crate::base::time::Instant;
 use crate::plan::ceiling::Refusal;
 use crate::plan::limits::Limits;
 use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource};
-use crate::plan::protocol::{EXEC, FAILED, message};
+use crate::plan::protocol::{CHANNEL, EXEC, message};
 use crate::sys::mount::Attributes;
-use crate::sys::process::{self, Clone};
+use crate::sys::process::{self, Program};
 use crate::sys::socket;
 use crate::wire::reply::Counters;
 use crate::wire::request::{START_DESCRIPTORS, Start};
@@ -75,7 +75,7 @@ pub(super) fn with_trees(
     prepare(host, number, &find_trees(trees, &start.plan.mounts)?, &start.plan.limits, now)
 }
 
-/// Makes it. When it comes back the child is on its way.
+/// Makes it. When it comes back init is on its way.
 fn prepare(
     host: &Host,
     number: Number,
@@ -95,21 +95,19 @@ fn prepare(
     let (channel, far) = socket::pair().map_err(at("make the channel to init"))?;
     let group = host.layout.create(number, limits).map_err(at("make the cgroup"))?;
     let pidfd = (|| {
-        let cell = Cell {
-            join: group.join_files(),
-            stage: &host.stage,
+        let order = Order {
+            mold: host.mold.as_fd(),
+            block,
             root: host.template.root().map_err(at("copy the root"))?,
             device: host.template.device().map_err(at("copy /dev"))?,
             temporary: temporary.as_fd(),
+            group: &group,
             trees: copies(mounted).map_err(at("copy the trees"))?,
-            block,
-            unused: &host.unused,
             network: network.as_ref().map(OwnedFd::as_fd),
-            filter: &host.filter,
-            init: host.init.as_fd(),
-            channel: far.as_fd(),
         };
-        spawn(host, &group, &cell).map_err(at("clone"))
+        order.send(channel.as_fd()).map_err(at("send init what to build"))?;
+        let what = Program { file: host.init.as_fd(), name: c"init", socket: far.as_fd(), number: CHANNEL };
+        process::start(&host.single, &what, CloneFlags::CLONE_NEWPID, group.clone_target()).map_err(at("start init"))
     })()
     .inspect_err(|_fault| host.note_left(group.remove()))?;
     Ok(Sandbox {
@@ -215,16 +213,4 @@ fn refused(what: &str) -> CreateError {
 
 fn copies(mounted: &[Mounted<'_>]) -> io::Result<Vec<(OwnedFd, BoxPath, Attributes)>> {
     mounted.iter().map(|mounted| Ok((mounted.tree.copy()?, mounted.target.clone(), mounted.attributes))).collect()
-}
-
-fn spawn(host: &Host, group: &super::cgroup::Group, cell: &Cell<'_>) -> io::Result<OwnedFd> {
-    match process::clone(&host.single, CloneFlags::CLONE_NEWPID, group.clone_target())? {
-        Clone::Parent(pidfd) => Ok(pidfd),
-        Clone::Child => {
-            let failure = child::become_init(cell);
-            let told = message([FAILED, ProcessId::MAIN.0, failure.step, failure.errno.cast_unsigned()]);
-            let sent = socket::send(cell.channel, &told, &[]);
-            process::leave(if sent.is_ok() { 1 } else { 2 })
-        }
-    }
 }

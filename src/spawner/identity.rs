@@ -11,12 +11,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 
-use caps::CapSet;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-use nix::unistd::{Gid, Uid, setresgid, setresuid};
 
 use crate::base::id::InstanceId;
 use crate::plan::JOB_ID;
@@ -133,35 +129,6 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
         Ok(lock) => Ok(Some(lock)),
         Err((_file, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_file, errno)) => Err(errno.into()),
-    }
-}
-
-/// Enters a new user namespace, in which nothing is mapped yet (`user_namespaces(7)`).
-///
-/// It is made as an id of the block that nobody has inside. What its processes hold of message queues, inotify instances
-/// and queued signals counts for its creator as well: were that root, one job could use up what root itself may have. A
-/// host that lets only root make user namespaces looks at capabilities, which a change of ids would take away.
-pub(super) fn enter_user_namespace(block: Block) -> io::Result<()> {
-    let owner = block.outside(0);
-    COUNTED.iter().try_for_each(|resource| unbounded(*resource))?;
-    caps::securebits::set_keepcaps(true).map_err(io::Error::other)?;
-    let permitted = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
-    setresgid(Gid::from_raw(owner), Gid::from_raw(owner), Gid::from_raw(owner))?;
-    setresuid(Uid::from_raw(owner), Uid::from_raw(owner), Uid::from_raw(owner))?;
-    caps::set(None, CapSet::Effective, &permitted).map_err(io::Error::other)?;
-    Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
-}
-
-/// What the owner may have at most is written down with the namespace. An ipc namespace is taken away some time after its
-/// last process, and what was in it counts for the owner until then: it must not be lacking in the next sandbox, whose
-/// programs have limits of their own.
-const COUNTED: [Resource; 3] = [Resource::RLIMIT_MSGQUEUE, Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_SIGPENDING];
-
-/// Where a host withholds the capability for it, the limit stays as it is (getrlimit(2)).
-fn unbounded(resource: Resource) -> io::Result<()> {
-    match setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY) {
-        Ok(()) | Err(Errno::EPERM) => Ok(()),
-        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -4,13 +4,13 @@
 //! ceilings, and permitted only in the right phase. When the connection ends, every sandbox ends and it exits.
 //! Not here: HTTP, JSON, tokio, sled (`tests/symbols.rs`).
 mod cgroup;
-mod child;
 mod connection;
 mod create;
 mod descriptors;
 mod disposal;
 mod identity;
 mod image;
+mod mold;
 mod network;
 mod number;
 pub mod options;
@@ -25,7 +25,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::sys::process::SingleThreaded;
-use crate::sys::{seccomp, socket};
+use crate::sys::socket;
 
 /// What all sandboxes of this spawner are made from.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ struct Host {
     template: image::Template,
     /// A directory whose mounts only this process and its children see.
     stage: PathBuf,
-    unused: network::Unused,
-    filter: seccomp::Program,
+    /// What init builds each sandbox from.
+    mold: OwnedFd,
     init: OwnedFd,
     /// Held as long as the spawner lives, so that no two serve one instance.
     _instance: nix::fcntl::Flock<std::fs::File>,

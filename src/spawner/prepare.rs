@@ -19,13 +19,13 @@ use super::cgroup::Layout;
 use super::disposal::Disposal;
 use super::identity::{self, Blocks};
 use super::image::{Template, make_folder};
+use super::mold;
 use super::network::Unused;
 use super::options::Options;
 use crate::base::id::InstanceId;
 use crate::sys::memfd::{self, Kind};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::process::{self, SingleThreaded};
-use crate::sys::seccomp;
 
 /// Where locks are. They are never removed: a lock on a removed file would hold nothing.
 const RUN: &str = "/run/kiln";
@@ -78,10 +78,10 @@ pub(super) fn prepare(options: Options) -> io::Result<Host> {
     let init = memfd::sealed(c"kiln-init", INIT, Kind::Program).map_err(say("seal init"))?;
     keep_few_capabilities().map_err(say("drop capabilities"))?;
     let unused = Unused::of_a_new_one().map_err(say("look at a new network namespace"))?;
-    let filter = seccomp::Program::from_bytes(JOB_FILTER);
+    let mold = mold::make(stage, &unused, JOB_FILTER).map_err(say("make the mold of sandboxes"))?;
     let stage = stage.to_path_buf();
     let disposal = Disposal::default();
-    Ok(Host { single, layout, blocks, disposal, template, stage, unused, filter, init, _instance: instance })
+    Ok(Host { single, layout, blocks, disposal, template, stage, mold, init, _instance: instance })
 }
 
 /// Root creates and locks files here, so that nobody else may put anything there.

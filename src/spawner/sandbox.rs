@@ -72,7 +72,7 @@ pub(super) struct Job {
 /// Where a sandbox is in its life.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Phase {
-    /// The child takes its steps.
+    /// Init takes its steps.
     Preparing,
     /// Init waits for its order.
     Ready,

@@ -22,6 +22,14 @@ impl Attributes {
     /// Nothing can be executed.
     pub const NO_EXECUTION: Self = Self(libc::MOUNT_ATTR_NOEXEC);
 
+    /// As the kernel numbers them (`mount_setattr(2)`).
+    ///
+    /// # Errors
+    /// When they do not fit into 32 bits, which no attribute today needs.
+    pub fn bits(self) -> io::Result<u32> {
+        u32::try_from(self.0).map_err(io::Error::other)
+    }
+
     /// Both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {

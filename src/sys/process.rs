@@ -1,12 +1,13 @@
 //! Processes: made by clone3(2), known by pidfd, ended and reaped by it.
+use std::arch::asm;
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::{fs, io, ptr};
 
-use nix::fcntl::AtFlags;
 use nix::sched::CloneFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 /// Proof that this process has exactly one thread.
 #[derive(Debug)]
@@ -34,23 +35,13 @@ pub enum Clone {
     Child,
 }
 
-/// Copies this process into new namespaces and, on cgroup v2, straight into a group.
-///
-/// The copy gets SIGKILL-proof identity through its pidfd; its end is told by SIGCHLD and the pidfd.
+/// Copies this process.
 ///
 /// # Errors
 /// What clone3(2) says.
-pub fn clone(_: &SingleThreaded, namespaces: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Clone> {
-    // SAFETY: clone_args is a plain structure of integers, of which zero is a valid value.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+pub fn clone(_: &SingleThreaded) -> io::Result<Clone> {
     let mut pidfd: libc::c_int = -1;
-    args.flags = flag_bits(namespaces) | flag_bits(CloneFlags::from_bits_retain(libc::CLONE_PIDFD));
-    args.pidfd = address(&raw mut pidfd);
-    args.exit_signal = u64::try_from(libc::SIGCHLD).unwrap_or(0);
-    if let Some(group) = cgroup {
-        args.flags |= INTO_CGROUP;
-        args.cgroup = u64::try_from(group.as_raw_fd()).unwrap_or(0);
-    }
+    let mut args = clone_arguments(CloneFlags::empty(), None, &mut pidfd);
     // SAFETY: `args` and `pidfd` live through the call. The memory is copied, and `SingleThreaded` says that
     // no other thread holds a lock in it, so the copy may allocate.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
@@ -60,6 +51,125 @@ pub fn clone(_: &SingleThreaded, namespaces: CloneFlags, cgroup: Option<Borrowed
         // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
         _ => Ok(Clone::Parent(unsafe { OwnedFd::from_raw_fd(pidfd) })),
     }
+}
+
+/// A program to start with nothing but a socket.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// Its content.
+    pub file: BorrowedFd<'a>,
+    /// What it is called.
+    pub name: &'a CStr,
+    /// The one descriptor that it gets beside those that this process leaves open over exec.
+    pub socket: BorrowedFd<'a>,
+    /// What number the socket has in it.
+    pub number: i32,
+}
+
+/// Starts a program without variables in new namespaces and, on cgroup v2, straight in a group.
+///
+/// The child has the memory of this process until it executes the program (clone(2), `CLONE_VM` and `CLONE_VFORK`), and
+/// this process stands still meanwhile: a copy of the memory takes longer than everything that a small program does.
+///
+/// # Errors
+/// What clone3(2), dup2(2) or execveat(2) says.
+pub fn start(
+    _: &SingleThreaded,
+    program: &Program<'_>,
+    namespaces: CloneFlags,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
+    let mut pidfd: libc::c_int = -1;
+    let shared = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    let args = clone_arguments(namespaces | shared, cgroup, &mut pidfd);
+    // dup2(2) onto itself would leave it close-on-exec.
+    let moved = (program.socket.as_raw_fd() == program.number).then(|| program.socket.try_clone_to_owned());
+    let moved = moved.transpose()?;
+    let socket = moved.as_ref().map_or(program.socket, OwnedFd::as_fd);
+    let arguments = [program.name.as_ptr(), ptr::null()];
+    let variables = [ptr::null::<libc::c_char>()];
+    let mut launch = Launch {
+        socket: i64::from(socket.as_raw_fd()),
+        number: i64::from(program.number),
+        file: i64::from(program.file.as_raw_fd()),
+        path: c"".as_ptr(),
+        arguments: arguments.as_ptr(),
+        variables: variables.as_ptr(),
+        failure: 0,
+    };
+    let pid: i64;
+    // SAFETY: the child runs the three calls below and nothing else: it touches no stack, and of memory only
+    // `launch.failure`, while this process, which has one thread, stands still. All that is pointed to lives through it.
+    unsafe {
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 3f",
+            "mov rdi, [r12]", // dup2(socket, number)
+            "mov rsi, [r12 + 8]",
+            "mov eax, 33",
+            "syscall",
+            "test rax, rax",
+            "js 2f",
+            "mov rdi, [r12 + 16]", // execveat(file, "", arguments, variables, AT_EMPTY_PATH)
+            "mov rsi, [r12 + 24]",
+            "mov rdx, [r12 + 32]",
+            "mov r10, [r12 + 40]",
+            "mov r8d, 0x1000",
+            "mov eax, 322",
+            "syscall",
+            "2:",
+            "mov [r12 + 48], rax",
+            "mov edi, 127", // exit(127)
+            "mov eax, 60",
+            "syscall",
+            "ud2",
+            "3:",
+            inlateout("rax") libc::SYS_clone3 => pid,
+            in("rdi") &raw const args,
+            in("rsi") size_of::<libc::clone_args>(),
+            in("r12") &raw mut launch,
+            lateout("rcx") _, lateout("rdx") _, lateout("r8") _, lateout("r10") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    let failed = |number: i64| io::Error::from_raw_os_error(i32::try_from(-number).unwrap_or(libc::EIO));
+    if pid < 0 {
+        return Err(failed(pid));
+    }
+    // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    if launch.failure == 0 {
+        return Ok(pidfd);
+    }
+    waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED)?;
+    Err(failed(launch.failure))
+}
+
+/// What the child of [`start`] reads, at offsets that its assembly knows.
+#[repr(C)]
+struct Launch {
+    socket: i64,
+    number: i64,
+    file: i64,
+    path: *const libc::c_char,
+    arguments: *const *const libc::c_char,
+    variables: *const *const libc::c_char,
+    /// What the call that failed gave back.
+    failure: i64,
+}
+
+fn clone_arguments(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>, pidfd: &mut libc::c_int) -> libc::clone_args {
+    // SAFETY: clone_args is a plain structure of integers, of which zero is a valid value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flag_bits(flags) | flag_bits(CloneFlags::from_bits_retain(libc::CLONE_PIDFD));
+    args.pidfd = address(ptr::from_mut(pidfd));
+    args.exit_signal = u64::try_from(libc::SIGCHLD).unwrap_or(0);
+    if let Some(group) = cgroup {
+        args.flags |= INTO_CGROUP;
+        args.cgroup = u64::try_from(group.as_raw_fd()).unwrap_or(0);
+    }
+    args
 }
 
 /// `CLONE_INTO_CGROUP` (clone3(2)); libc gives it a type that is too narrow.
@@ -116,44 +226,6 @@ pub fn has_ended(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)
 }
 
-/// Takes every capability out of the bounding set (capabilities(7)).
-///
-/// # Errors
-/// What prctl(2) says of the first one that stays.
-pub fn drop_bounding_set() -> io::Result<()> {
-    for capability in 0..64 {
-        // SAFETY: no pointer is passed.
-        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } == -1 {
-            return match io::Error::last_os_error() {
-                // The kernel knows no capability of this number, and so none above it.
-                error if error.raw_os_error() == Some(libc::EINVAL) && capability > 0 => Ok(()),
-                error => Err(error),
-            };
-        }
-    }
-    Ok(())
-}
-
-/// Replaces this process by the program in `program` (`execveat(2)` with `AT_EMPTY_PATH`), without variables.
-/// Comes back only when the kernel refuses, with what it says.
-pub fn execute(program: BorrowedFd<'_>, name: &CStr) -> io::Error {
-    let none: [&CStr; 0] = [];
-    match nix::unistd::execveat(program, c"", &[name], &none, AtFlags::AT_EMPTY_PATH) {
-        Ok(never) => match never {},
-        Err(errno) => errno.into(),
-    }
-}
-
-/// Lets every descriptor from `first` up close at exec (`close_range(2)`).
-///
-/// # Errors
-/// What the kernel says.
-pub fn close_at_exec_from(first: u32) -> io::Result<()> {
-    // SAFETY: no pointer is passed.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// Makes `to` a copy of `from` that stays open over exec (`dup3(2)`).
 ///
 /// # Errors
@@ -173,7 +245,7 @@ pub fn hold_until_end_of_file(
     what: BorrowedFd<'_>,
     until: BorrowedFd<'_>,
 ) -> io::Result<OwnedFd> {
-    match clone(single, CloneFlags::empty(), None)? {
+    match clone(single)? {
         Clone::Parent(pidfd) => Ok(pidfd),
         Clone::Child => {
             let held = duplicate_to(until, 0).and_then(|()| duplicate_to(what, 1)).and_then(|()| close_from(2));

@@ -17,7 +17,7 @@ use crate::spawner::connection::Lost;
 use crate::spawner::number::Number;
 use crate::spawner::sandbox::{Phase, Sandbox};
 use crate::spawner::tree::Free;
-use crate::spawner::{child, create, identity};
+use crate::spawner::{create, identity, mold};
 use crate::sys::process;
 use crate::sys::socket::{self, Received};
 use crate::wire::reply::{Cause, Reply, START_PROGRAM};
@@ -29,10 +29,10 @@ pub(super) enum Said {
     Nothing,
 }
 
-/// What init, or the child before it, told.
+/// What init told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heard {
-    /// The user ids of the child are to be mapped.
+    /// Its user ids are to be mapped.
     Map,
     /// Init waits for its order.
     Ready,
@@ -89,7 +89,7 @@ impl Server {
         }
     }
 
-    /// Init, or the child before it, says something. Tells whether it did.
+    /// Init says something. Tells whether it did.
     pub(super) fn on_channel(&mut self, number: Number, now: Instant) -> Result<Said, Lost> {
         let Some(index) = self.position(number) else { return Ok(Said::Nothing) };
         let Some(sandbox) = self.sandboxes.get(index) else { return Ok(Said::Nothing) };
@@ -344,7 +344,7 @@ fn name_of(number: u32) -> &'static str {
         step::ENTER_DIRECTORY => "enter the working directory",
         step::FORK => "make the program's process",
         step::EXECUTE => START_PROGRAM,
-        other => child::step_name(other),
+        other => mold::step_name(other),
     }
 }
 

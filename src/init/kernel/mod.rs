@@ -1,17 +1,22 @@
 //! The system calls that init needs (x86-64, syscalls(2)). The only `unsafe` of this program but for
 //! the entry point.
+pub(crate) mod mount;
+pub(crate) mod namespace;
+pub(crate) mod privilege;
+
 use core::arch::asm;
 
-use crate::protocol::{EXEC_DESCRIPTORS, MESSAGE_BYTES};
+use crate::protocol::{BUILD_DESCRIPTORS, EXEC_DESCRIPTORS, MESSAGE_BYTES};
 
 /// A descriptor.
 pub(crate) type Fd = i32;
 
 /// Why a call failed (errno(3)).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Errno(pub(crate) i32);
 
 impl Errno {
+    pub(crate) const NOT_PERMITTED: Self = Self(1);
     pub(crate) const NO_ENTRY: Self = Self(2);
     pub(crate) const ACCESS: Self = Self(13);
     pub(crate) const INVALID: Self = Self(22);
@@ -95,35 +100,73 @@ struct MsgHdr {
     flags: i32,
 }
 
-/// `cmsghdr` with exactly the descriptors of one order (cmsg(3), unix(7) SCM_RIGHTS).
+/// `cmsghdr` and room for descriptors (cmsg(3), unix(7) SCM_RIGHTS).
 #[repr(C)]
-struct Rights {
+struct Rights<const MOST: usize> {
     len: usize,
     level: i32,
     kind: i32,
-    fds: [Fd; EXEC_DESCRIPTORS],
+    fds: [Fd; MOST],
 }
 
-/// Receives one message with exactly [`EXEC_DESCRIPTORS`] descriptors, all born close-on-exec.
-pub(crate) fn receive(channel: Fd, message: &mut [u8; MESSAGE_BYTES]) -> Result<[Fd; EXEC_DESCRIPTORS], Errno> {
+/// Receives one packet and the descriptors beside it, all born close-on-exec. Gives the lengths of both.
+fn receive_with<const MOST: usize>(
+    channel: Fd,
+    packet: &mut [u8],
+    descriptors: &mut [Fd; MOST],
+) -> Result<(usize, usize), Errno> {
     const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
-    let mut iov = IoVec { base: message.as_mut_ptr(), len: message.len() };
-    let mut rights = Rights { len: 0, level: 0, kind: 0, fds: [-1; EXEC_DESCRIPTORS] };
+    const MSG_TRUNC: i32 = 0x20;
+    const MSG_CTRUNC: i32 = 0x8;
+    const HEAD: usize = 16;
+    let mut iov = IoVec { base: packet.as_mut_ptr(), len: packet.len() };
+    let mut rights = Rights { len: 0, level: 0, kind: 0, fds: [-1; MOST] };
     let mut header = MsgHdr {
         name: 0,
         name_len: 0,
         iov: &raw mut iov,
         iov_len: 1,
         control: (&raw mut rights).cast(),
-        control_len: size_of::<Rights>(),
+        control_len: size_of::<Rights<MOST>>(),
         flags: 0,
     };
     let count = call(47, [channel as usize, &raw mut header as usize, MSG_CMSG_CLOEXEC, 0, 0, 0])?;
-    let whole = 16 + EXEC_DESCRIPTORS * size_of::<Fd>();
-    if count != MESSAGE_BYTES || rights.len != whole || rights.level != 1 || rights.kind != 1 {
+    if header.flags & (MSG_TRUNC | MSG_CTRUNC) != 0 {
         return Err(Errno::PROTO);
     }
-    Ok(rights.fds)
+    if header.control_len == 0 {
+        return Ok((count, 0));
+    }
+    if rights.level != 1 || rights.kind != 1 {
+        return Err(Errno::PROTO);
+    }
+    *descriptors = rights.fds;
+    Ok((count, rights.len.saturating_sub(HEAD) / size_of::<Fd>()))
+}
+
+/// Receives one message with exactly [`EXEC_DESCRIPTORS`] descriptors.
+pub(crate) fn receive(channel: Fd, message: &mut [u8; MESSAGE_BYTES]) -> Result<[Fd; EXEC_DESCRIPTORS], Errno> {
+    let mut descriptors = [-1; EXEC_DESCRIPTORS];
+    match receive_with(channel, message, &mut descriptors)? {
+        (MESSAGE_BYTES, EXEC_DESCRIPTORS) => Ok(descriptors),
+        _ => Err(Errno::PROTO),
+    }
+}
+
+/// Receives one packet with up to [`BUILD_DESCRIPTORS`] descriptors. Gives its length.
+pub(crate) fn receive_packet(
+    channel: Fd,
+    packet: &mut [u8],
+    descriptors: &mut [Fd; BUILD_DESCRIPTORS],
+) -> Result<usize, Errno> {
+    receive_with(channel, packet, descriptors).map(|(length, _count)| length)
+}
+
+/// Receives one message without descriptors.
+pub(crate) fn receive_message(channel: Fd) -> Result<[u8; MESSAGE_BYTES], Errno> {
+    let mut message = [0_u8; MESSAGE_BYTES];
+    let count = read(channel, &mut message)?;
+    if count == MESSAGE_BYTES { Ok(message) } else { Err(Errno::PROTO) }
 }
 
 /// Sends a message whole (unix(7), SOCK_SEQPACKET). Fails when the spawner's end is gone.
@@ -139,6 +182,40 @@ pub(crate) fn read(fd: Fd, into: &mut [u8]) -> Result<usize, Errno> {
 /// Writes once. Gives how many bytes were taken.
 pub(crate) fn write(fd: Fd, bytes: &[u8]) -> Result<usize, Errno> {
     call(1, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0])
+}
+
+/// Writes all at once, as kernel files want it.
+pub(crate) fn write_whole(fd: Fd, bytes: &[u8]) -> Result<(), Errno> {
+    if write(fd, bytes)? == bytes.len() { Ok(()) } else { Err(Errno::PROTO) }
+}
+
+/// Opens to read (open(2)).
+pub(crate) const READ: usize = 0;
+/// Opens to write.
+const WRITE: usize = 0o1;
+/// Opens to read and write.
+pub(crate) const READ_WRITE: usize = 0o2;
+
+/// The working directory, where a call takes a directory.
+pub(crate) const WORKING_DIRECTORY: Fd = -100;
+
+/// Opens a file that exists, close-on-exec. `path` ends with NUL.
+pub(crate) fn open(path: &[u8], access: usize) -> Result<Fd, Errno> {
+    open_below(WORKING_DIRECTORY, path, access)
+}
+
+/// The same, from `folder`.
+pub(crate) fn open_below(folder: Fd, path: &[u8], access: usize) -> Result<Fd, Errno> {
+    const CLOEXEC: usize = 0o2_000_000;
+    call(257, [folder as usize, path.as_ptr() as usize, access | CLOEXEC, 0, 0, 0]).map(|fd| fd as Fd)
+}
+
+/// Writes to a kernel file. `path` ends with NUL.
+pub(crate) fn write_to(path: &[u8], text: &[u8]) -> Result<(), Errno> {
+    let file = open(path, WRITE)?;
+    let written = write_whole(file, text);
+    close(file);
+    written
 }
 
 pub(crate) fn close(fd: Fd) {
@@ -234,8 +311,7 @@ pub(crate) fn make_directory(path: &[u8]) -> Result<(), Errno> {
 /// A new file below the working directory, for writing. `path` ends with NUL.
 pub(crate) fn create_file(path: &[u8], mode: u32) -> Result<Fd, Errno> {
     const FLAGS: usize = 0o1 | 0o100 | 0o200 | 0o400_000 | 0o2_000_000; // WRONLY CREAT EXCL NOFOLLOW CLOEXEC
-    const AT_FDCWD: usize = -100_isize as usize;
-    call(257, [AT_FDCWD, path.as_ptr() as usize, FLAGS, mode as usize, 0, 0]).map(|fd| fd as Fd)
+    call(257, [WORKING_DIRECTORY as usize, path.as_ptr() as usize, FLAGS, mode as usize, 0, 0]).map(|fd| fd as Fd)
 }
 
 pub(crate) fn set_umask(mask: u32) {
@@ -246,10 +322,21 @@ pub(crate) fn set_umask(mask: u32) {
 pub(crate) const RLIMIT_FSIZE: usize = 1;
 /// getrlimit(2)
 pub(crate) const RLIMIT_NOFILE: usize = 7;
+/// getrlimit(2)
+pub(crate) const RLIMIT_MEMLOCK: usize = 8;
+/// getrlimit(2)
+pub(crate) const RLIMIT_SIGPENDING: usize = 11;
+/// getrlimit(2)
+pub(crate) const RLIMIT_MSGQUEUE: usize = 12;
 
 /// For this process and all below it, and not to be raised again (prlimit(2)).
 pub(crate) fn set_resource_limit(resource: usize, limit: u64) -> Result<(), Errno> {
-    let both = [limit; 2];
+    set_resource_limits(resource, limit, limit)
+}
+
+/// The same; `hard` is what programs may raise it to. `u64::MAX` is no limit.
+pub(crate) fn set_resource_limits(resource: usize, soft: u64, hard: u64) -> Result<(), Errno> {
+    let both = [soft, hard];
     call(302, [0, resource, both.as_ptr() as usize, 0, 0, 0]).map(drop)
 }
 
@@ -266,6 +353,33 @@ pub(crate) fn duplicate(from: Fd, to: Fd) -> Result<(), Errno> {
 /// A copy of `fd`, close-on-exec, numbered `least` or above (fcntl(2) F_DUPFD_CLOEXEC).
 pub(crate) fn duplicate_above(fd: Fd, least: Fd) -> Result<Fd, Errno> {
     call(72, [fd as usize, 1030, least as usize, 0, 0, 0]).map(|fd| fd as Fd)
+}
+
+/// Closes everything from `first` up (close_range(2)).
+pub(crate) fn close_from(first: Fd) -> Result<(), Errno> {
+    call(436, [first as usize, u32::MAX as usize, 0, 0, 0, 0]).map(drop)
+}
+
+/// Goes to an open directory.
+pub(crate) fn enter(folder: Fd) -> Result<(), Errno> {
+    call(81, [folder as usize, 0, 0, 0, 0, 0]).map(drop)
+}
+
+/// Ignores no signal and blocks none: both are inherited over exec. SIGPIPE is ignored by the spawner, 32 and 33 by the C
+/// library that started it, any other by whoever started kiln (nohup(1), a shell in the background).
+pub(crate) fn restore_signals() -> Result<(), Errno> {
+    const SIGNALS: usize = 64;
+    const SIGKILL: usize = 9;
+    const SIGSTOP: usize = 19;
+    const MASK_BYTES: usize = 8;
+    const SIG_SETMASK: usize = 2;
+    // The kernel's sigaction: handler, flags, restorer, mask. All zero is the default disposition.
+    let default = [0_u64; 4];
+    for signal in (1..=SIGNALS).filter(|&signal| signal != SIGKILL && signal != SIGSTOP) {
+        call(13, [signal, default.as_ptr() as usize, 0, MASK_BYTES, 0, 0])?;
+    }
+    let none = 0_u64;
+    call(14, [SIG_SETMASK, &raw const none as usize, 0, MASK_BYTES, 0, 0]).map(drop)
 }
 
 /// Everything from 3 up closes at exec (close_range(2), CLOSE_RANGE_CLOEXEC).
