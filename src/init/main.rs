@@ -56,13 +56,14 @@ struct Ended {
 
 /// Runs one program. Gives its process number and how it ended.
 fn serve() -> (u32, Result<Ended, Failure>) {
-    if let Err(failure) = build::build() {
-        return (0, Err(failure));
-    }
+    let made_network = match build::build() {
+        Ok(made_network) => made_network,
+        Err(failure) => return (0, Err(failure)),
+    };
     if let Err(errno) = guard() {
         return (0, Err(Failure { step: step::GUARD, errno }));
     }
-    tell([READY]);
+    tell([READY, u32::from(made_network)]);
     let order = match receive() {
         Ok(order) => order,
         Err(errno) => return (0, Err(Failure { step: step::RECEIVE, errno })),

@@ -48,7 +48,8 @@ pub const MAPPED: u32 = 2;
 /// Init to spawner: its user namespace is made, and nothing is mapped in it.
 pub const MAP: u32 = 14;
 
-/// Init to spawner: the sandbox stands, and waits for its order.
+/// Init to spawner: the sandbox stands, and waits for its order. Word 1: 1 when its network namespace is a new one, 0 when it
+/// is the one that came with [`BUILD`].
 pub const READY: u32 = 15;
 
 /// Init to spawner: the program runs. Word 1: process.

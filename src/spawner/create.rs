@@ -20,7 +20,7 @@ use crate::plan::limits::Limits;
 use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource};
 use crate::plan::protocol::{CHANNEL, EXEC, message};
 use crate::sys::mount::Attributes;
-use crate::sys::process::{self, Program};
+use crate::sys::process::{self, Child, Program};
 use crate::sys::socket;
 use crate::wire::reply::Counters;
 use crate::wire::request::{START_DESCRIPTORS, Start};
@@ -94,7 +94,7 @@ fn prepare(
     let temporary = tree::private_temporary(temporary_size, block).map_err(at("make /tmp"))?;
     let (channel, far) = socket::pair().map_err(at("make the channel to init"))?;
     let group = host.layout.create(number, limits).map_err(at("make the cgroup"))?;
-    let pidfd = (|| {
+    let Child { pid, pidfd } = (|| {
         let order = Order {
             mold: host.mold.as_fd(),
             block,
@@ -112,13 +112,14 @@ fn prepare(
     .inspect_err(|_fault| host.note_left(group.remove()))?;
     Ok(Sandbox {
         number,
+        pid,
         pidfd,
         channel,
         group,
         temporary,
         temporary_size,
         work: None,
-        network: None,
+        network,
         lease,
         begun: now,
         job: None,

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
@@ -17,7 +17,6 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use crate::base::id::InstanceId;
 use crate::plan::JOB_ID;
 use crate::plan::standard::ID_BLOCK;
-use crate::sys::process;
 
 /// First id that jobs can have on the host.
 const FIRST: u32 = 0x4000_0000;
@@ -132,9 +131,9 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-/// Maps 0–2,047 to the ids of `block` in the user namespace of a child, and nothing else.
-pub(super) fn map(child: BorrowedFd<'_>, block: Block) -> io::Result<()> {
-    let folder = Path::new("/proc").join(process::pid_of(child)?);
+/// Maps 0–2,047 to the ids of `block` in the user namespace of a child that was not reaped yet, and nothing else.
+pub(super) fn map(pid: &str, block: Block) -> io::Result<()> {
+    let folder = Path::new("/proc").join(pid);
     let line = format!("0 {} {BLOCK}\n", block.0);
     ["uid_map", "gid_map"]
         .iter()

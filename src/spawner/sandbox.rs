@@ -7,7 +7,7 @@
 //!
 //! It is prepared before anybody asks for it; a Start that comes while it is being prepared waits for READY.
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ const RETRY: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(super) struct Sandbox {
     pub(super) number: Number,
+    /// Of init; nobody else's until it is reaped.
+    pub(super) pid: String,
     pub(super) pidfd: OwnedFd,
     pub(super) channel: OwnedFd,
     pub(super) group: Group,
@@ -42,7 +44,7 @@ pub(super) struct Sandbox {
     pub(super) temporary_size: Size,
     /// What is mounted at `/work`, until a job takes it.
     pub(super) work: Option<Tree>,
-    /// Its network namespace, once it stands.
+    /// Its network namespace, once it stands; until then one that it may take.
     pub(super) network: Option<OwnedFd>,
     pub(super) lease: Rc<Lease>,
     pub(super) begun: Instant,
@@ -98,9 +100,11 @@ pub(super) enum Phase {
 
 impl Sandbox {
     /// It stands. What was counted until now is not the program's.
-    pub(super) fn ready(&mut self) -> io::Result<()> {
+    pub(super) fn ready(&mut self, made_network: bool) -> io::Result<()> {
         self.group.begin()?;
-        self.network = Some(process::namespace_of(self.pidfd.as_fd(), "net")?);
+        if made_network || self.network.is_none() {
+            self.network = Some(process::namespace_of(&self.pid, "net")?);
+        }
         self.phase = Phase::Ready;
         Ok(())
     }

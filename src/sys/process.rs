@@ -78,7 +78,7 @@ pub fn start(
     program: &Program<'_>,
     namespaces: CloneFlags,
     cgroup: Option<BorrowedFd<'_>>,
-) -> io::Result<OwnedFd> {
+) -> io::Result<Child> {
     let mut pidfd: libc::c_int = -1;
     let shared = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
     let args = clone_arguments(namespaces | shared, cgroup, &mut pidfd);
@@ -140,10 +140,19 @@ pub fn start(
     // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     if launch.failure == 0 {
-        return Ok(pidfd);
+        return Ok(Child { pid: pid.to_string(), pidfd });
     }
     waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED)?;
     Err(failed(launch.failure))
+}
+
+/// A process that was started here. As long as nobody has reaped it, its pid is its own.
+#[derive(Debug)]
+pub struct Child {
+    /// The pid, as /proc names it.
+    pub pid: String,
+    /// Tells when it has ended.
+    pub pidfd: OwnedFd,
 }
 
 /// What the child of [`start`] reads, at offsets that its assembly knows.
@@ -202,23 +211,12 @@ const fn number_of(signal: Signal) -> libc::c_int {
     signal as libc::c_int
 }
 
-/// The pid behind a pidfd, from /proc/self/fdinfo (`proc_pid_fdinfo(5)`).
-///
-/// # Errors
-/// When it was reaped: the number may be another's by now.
-pub fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<String> {
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
-    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")).map(str::trim);
-    let lives = |pid: &&str| !matches!(*pid, "-1" | "0");
-    pid.filter(lives).map(str::to_owned).ok_or_else(|| io::Error::other("a pidfd tells no pid"))
-}
-
 /// A namespace of a child that was not reaped yet (namespaces(7)).
 ///
 /// # Errors
 /// What the kernel says.
-pub fn namespace_of(child: BorrowedFd<'_>, kind: &str) -> io::Result<OwnedFd> {
-    Ok(fs::File::open(format!("/proc/{}/ns/{kind}", pid_of(child)?))?.into())
+pub fn namespace_of(pid: &str, kind: &str) -> io::Result<OwnedFd> {
+    Ok(fs::File::open(format!("/proc/{pid}/ns/{kind}"))?.into())
 }
 
 /// Whether a signal was not sent because its process had ended.

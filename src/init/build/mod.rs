@@ -43,8 +43,8 @@ const STEPS: &[Step] = &[
     (step::LOAD_FILTER, load_filter),
 ];
 
-/// Receives the order and takes every step.
-pub(crate) fn build() -> Result<(), Failure> {
+/// Receives the order and takes every step. Tells whether the network namespace is a new one.
+pub(crate) fn build() -> Result<bool, Failure> {
     let mut packet = [0_u8; BUILD_BYTES];
     let mut descriptors = [-1; BUILD_DESCRIPTORS];
     let order = kernel::receive_packet(CHANNEL, &mut packet, &mut descriptors)
@@ -54,7 +54,7 @@ pub(crate) fn build() -> Result<(), Failure> {
     for &(step, run) in STEPS {
         run(&order).map_err(|errno| Failure { step, errno })?;
     }
-    Ok(())
+    Ok(order.made_network.get())
 }
 
 fn join_cgroup(order: &Order<'_>) -> Result<(), Errno> {

@@ -17,6 +17,7 @@ pub(super) fn enter(order: &Order<'_>) -> Result<(), Errno> {
             return Ok(());
         }
     }
+    order.made_network.set(true);
     enter_new()
 }
 

@@ -1,4 +1,6 @@
 //! What is to be built: the order for this sandbox, and the mold of all sandboxes of the spawner.
+use core::cell::Cell;
+
 use crate::kernel::{self, Errno, Fd};
 use crate::protocol::{BUILD, BUILD_DESCRIPTORS, BUILD_FIXED, MOLD_MAGIC};
 use crate::reading::{List, Reader};
@@ -19,6 +21,8 @@ pub(super) struct Order<'a> {
     pub(super) places: List<'a, Place<'a>>,
     /// Of an earlier sandbox of the same block.
     pub(super) network: Option<Fd>,
+    /// Set when a new one was made.
+    pub(super) made_network: Cell<bool>,
 }
 
 /// How and where a tree is mounted.
@@ -50,7 +54,18 @@ impl<'a> Order<'a> {
             _ => return Err(Errno::PROTO),
         };
         let mold = Mold::read(kernel::map_file(mold)?)?;
-        Ok(Self { mold, first_id, root, device, temporary, join, trees, places, network })
+        Ok(Self {
+            mold,
+            first_id,
+            root,
+            device,
+            temporary,
+            join,
+            trees,
+            places,
+            network,
+            made_network: Cell::new(false),
+        })
     }
 }
 

@@ -27,46 +27,29 @@ pub(crate) fn keep_capabilities() -> Result<(), Errno> {
     control(8, 1, 0).map(drop)
 }
 
-const PR_CAPBSET_READ: usize = 23;
 const PR_CAPBSET_DROP: usize = 24;
 const PR_CAP_AMBIENT: usize = 47;
-const PR_CAP_AMBIENT_IS_SET: usize = 1;
 const PR_CAP_AMBIENT_CLEAR_ALL: usize = 4;
 
 /// The sets have 64 bits; the kernel refuses numbers beyond the last capability that it knows.
 const CAPABILITIES: usize = 64;
 
-/// PR_CAPBSET_DROP for each capability that the kernel knows.
+/// PR_CAPBSET_DROP for each capability that the kernel knows. EINVAL says that it knows none of this number, and so none
+/// above it.
 pub(crate) fn empty_bounding_set() -> Result<(), Errno> {
-    each_capability(|capability| control(PR_CAPBSET_DROP, capability, 0).map(drop))
-}
-
-/// PR_CAP_AMBIENT_CLEAR_ALL
-pub(crate) fn empty_ambient_set() -> Result<(), Errno> {
-    control(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0).map(drop)
-}
-
-/// Whether neither set has anything left in it.
-pub(crate) fn bounding_and_ambient_are_empty() -> Result<bool, Errno> {
-    let mut found = 0;
-    each_capability(|capability| {
-        found |= control(PR_CAPBSET_READ, capability, 0)?;
-        found |= control(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability)?;
-        Ok(())
-    })?;
-    Ok(found == 0)
-}
-
-/// EINVAL says that the kernel knows no capability of this number, and so none above it.
-fn each_capability(mut act: impl FnMut(usize) -> Result<(), Errno>) -> Result<(), Errno> {
     for capability in 0..CAPABILITIES {
-        match act(capability) {
-            Ok(()) => {}
+        match control(PR_CAPBSET_DROP, capability, 0) {
+            Ok(_) => {}
             Err(Errno::INVALID) if capability > 0 => return Ok(()),
             Err(errno) => return Err(errno),
         }
     }
     Ok(())
+}
+
+/// PR_CAP_AMBIENT_CLEAR_ALL
+pub(crate) fn empty_ambient_set() -> Result<(), Errno> {
+    control(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0).map(drop)
 }
 
 /// `_LINUX_CAPABILITY_VERSION_3` (capget(2)).

@@ -35,7 +35,7 @@ enum Heard {
     /// Its user ids are to be mapped.
     Map,
     /// Init waits for its order.
-    Ready,
+    Ready { made_network: bool },
     /// The program runs.
     Started,
     /// A step did not work.
@@ -54,7 +54,7 @@ enum Heard {
 const fn hear(phase: Phase, words: [u32; 5]) -> Heard {
     match (phase, words) {
         (Phase::Preparing, [MAP, ..]) => Heard::Map,
-        (Phase::Preparing, [READY, ..]) => Heard::Ready,
+        (Phase::Preparing, [READY, made, ..]) => Heard::Ready { made_network: made != 0 },
         (Phase::Setup, [STARTED, ..]) => Heard::Started,
         (Phase::Preparing | Phase::Setup, [FAILED, _, step, errno, _]) => Heard::Failed { step, errno },
         (Phase::Preparing | Phase::Ready | Phase::Setup, _) => Heard::NonsenseAtFirst,
@@ -121,8 +121,8 @@ impl Server {
     fn on_message(&mut self, index: usize, heard: Heard, now: Instant) -> Result<(), Lost> {
         match heard {
             Heard::Map => self.on_map(index, now),
-            Heard::Ready => {
-                self.on_ready(index, now);
+            Heard::Ready { made_network } => {
+                self.on_ready(index, made_network, now);
                 Ok(())
             }
             Heard::Started => self.on_started(index, now),
@@ -139,7 +139,7 @@ impl Server {
 
     fn on_map(&mut self, index: usize, now: Instant) -> Result<(), Lost> {
         let Some(sandbox) = self.sandboxes.get(index) else { return Ok(()) };
-        let mapped = identity::map(sandbox.pidfd.as_fd(), sandbox.lease.block())
+        let mapped = identity::map(&sandbox.pid, sandbox.lease.block())
             .and_then(|()| socket::send(sandbox.channel.as_fd(), &message([MAPPED]), &[]));
         match mapped {
             Ok(()) => Ok(()),
@@ -153,13 +153,13 @@ impl Server {
     }
 
     /// A job that came before is begun now.
-    fn on_ready(&mut self, index: usize, now: Instant) {
+    fn on_ready(&mut self, index: usize, made_network: bool, now: Instant) {
         let Some(sandbox) = self.sandboxes.get_mut(index) else { return };
         if sandbox.cause.is_some() {
             // It is being ended already.
             return;
         }
-        let begun = sandbox.ready().and_then(|()| match sandbox.job.as_mut() {
+        let begun = sandbox.ready(made_network).and_then(|()| match sandbox.job.as_mut() {
             None => Ok(()),
             Some(job) => {
                 sandbox.phase = Phase::Setup;
@@ -359,7 +359,7 @@ mod test {
         let running = Phase::Running { since: now, look: now, memory_event: false };
         assert_eq!(hear(Phase::Preparing, [MAP, 0, 0, 0, 0]), Heard::Map);
         assert_eq!(hear(Phase::Ready, [MAP, 0, 0, 0, 0]), Heard::NonsenseAtFirst);
-        assert_eq!(hear(Phase::Preparing, [READY, 0, 0, 0, 0]), Heard::Ready);
+        assert_eq!(hear(Phase::Preparing, [READY, 1, 0, 0, 0]), Heard::Ready { made_network: true });
         assert_eq!(hear(Phase::Preparing, [STARTED, 1, 0, 0, 0]), Heard::NonsenseAtFirst);
         assert_eq!(hear(Phase::Ready, [READY, 0, 0, 0, 0]), Heard::NonsenseAtFirst);
         assert_eq!(hear(Phase::Setup, [STARTED, 1, 0, 0, 0]), Heard::Started);
