@@ -88,50 +88,48 @@ pub mod step {
     pub const JOIN_CGROUP: u32 = 1;
     /// Unshare the cgroup namespace.
     pub const UNSHARE_CGROUP: u32 = 2;
-    /// Enter the time namespace.
-    pub const ENTER_TIME: u32 = 3;
     /// Enter a network namespace.
-    pub const ENTER_NETWORK: u32 = 4;
+    pub const ENTER_NETWORK: u32 = 3;
     /// Unshare the other namespaces.
-    pub const UNSHARE_OTHERS: u32 = 5;
+    pub const UNSHARE_OTHERS: u32 = 4;
     /// Leave the spawner's session.
-    pub const LEAVE_SESSION: u32 = 6;
+    pub const LEAVE_SESSION: u32 = 5;
     /// Set the out-of-memory preference.
-    pub const PREFER_AS_VICTIM: u32 = 7;
+    pub const PREFER_AS_VICTIM: u32 = 6;
     /// Name the host.
-    pub const NAME_HOST: u32 = 8;
+    pub const NAME_HOST: u32 = 7;
     /// Mount the root.
-    pub const MOUNT_ROOT: u32 = 9;
+    pub const MOUNT_ROOT: u32 = 8;
     /// Mount /proc.
-    pub const MOUNT_PROC: u32 = 10;
+    pub const MOUNT_PROC: u32 = 9;
     /// Hide parts of /proc.
-    pub const MASK_PROC: u32 = 11;
+    pub const MASK_PROC: u32 = 10;
     /// Mount /dev.
-    pub const MOUNT_DEVICE: u32 = 12;
+    pub const MOUNT_DEVICE: u32 = 11;
     /// Mount /tmp and /dev/shm.
-    pub const MOUNT_TEMPORARY: u32 = 13;
+    pub const MOUNT_TEMPORARY: u32 = 12;
     /// Mount the trees.
-    pub const MOUNT_TREES: u32 = 14;
+    pub const MOUNT_TREES: u32 = 13;
     /// Pivot into the root.
-    pub const PIVOT: u32 = 15;
+    pub const PIVOT: u32 = 14;
     /// Arrange the descriptors.
-    pub const ARRANGE_DESCRIPTORS: u32 = 16;
+    pub const ARRANGE_DESCRIPTORS: u32 = 15;
     /// Enter a user namespace.
-    pub const ENTER_USER_NAMESPACE: u32 = 17;
+    pub const ENTER_USER_NAMESPACE: u32 = 16;
     /// Empty the bounding set.
-    pub const EMPTY_BOUNDING_SET: u32 = 18;
+    pub const EMPTY_BOUNDING_SET: u32 = 17;
     /// Set the resource limits.
-    pub const SET_RESOURCE_LIMITS: u32 = 19;
+    pub const SET_RESOURCE_LIMITS: u32 = 18;
     /// Become the job's user.
-    pub const BECOME_USER: u32 = 20;
+    pub const BECOME_USER: u32 = 19;
     /// Drop every capability.
-    pub const DROP_CAPABILITIES: u32 = 21;
+    pub const DROP_CAPABILITIES: u32 = 20;
     /// Give up new privileges.
-    pub const GIVE_UP_PRIVILEGES: u32 = 22;
+    pub const GIVE_UP_PRIVILEGES: u32 = 21;
     /// Restore the signals.
-    pub const RESTORE_SIGNALS: u32 = 23;
+    pub const RESTORE_SIGNALS: u32 = 22;
     /// Load the seccomp program.
-    pub const LOAD_FILTER: u32 = 24;
+    pub const LOAD_FILTER: u32 = 23;
     /// Tell the kernel to end init with the spawner.
     pub const GUARD: u32 = 100;
     /// Receive the order to start.

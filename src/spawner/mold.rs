@@ -96,7 +96,6 @@ pub(super) fn step_name(step: u32) -> &'static str {
     match step {
         step::JOIN_CGROUP => "join the cgroup",
         step::UNSHARE_CGROUP => "unshare the cgroup namespace",
-        step::ENTER_TIME => "enter the time namespace",
         step::ENTER_NETWORK => "enter a network namespace",
         step::UNSHARE_OTHERS => "unshare the other namespaces",
         step::LEAVE_SESSION => "leave the spawner's session",
@@ -208,6 +207,6 @@ mod test {
     fn every_step_has_a_name_of_its_own() {
         let names: std::collections::BTreeSet<&str> =
             (step::RECEIVE_BUILD..=step::LOAD_FILTER).map(step_name).collect();
-        assert_eq!(names.len(), 25);
+        assert_eq!(names.len(), 24);
     }
 }

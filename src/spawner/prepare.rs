@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use caps::{CapSet, Capability};
 use nix::libc::CLONE_NEWTIME;
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Uid, geteuid};
 
@@ -130,13 +130,16 @@ fn own_mounts() -> io::Result<()> {
     mount::attach(stage.as_fd(), File::open(STAGE)?.as_fd(), c"")
 }
 
-/// Sandboxes see a machine that was switched on when the spawner started (`time_namespaces(7)`).
+/// Sandboxes see a machine that was switched on when the spawner started (`time_namespaces(7)`). The spawner enters the
+/// namespace itself: older kernels start no child that shares memory in another one than its parent's.
 fn hide_uptime() -> io::Result<()> {
-    unshare(CloneFlags::from_bits_retain(CLONE_NEWTIME))?;
+    let time = CloneFlags::from_bits_retain(CLONE_NEWTIME);
+    unshare(time)?;
     let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
     let boot = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
     let offsets = format!("monotonic -{} 0\nboottime -{} 0\n", monotonic.tv_sec(), boot.tv_sec());
-    write_kernel_file("/proc/self/timens_offsets", &offsets)
+    write_kernel_file("/proc/self/timens_offsets", &offsets)?;
+    Ok(setns(File::open("/proc/self/ns/time_for_children")?, time)?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a kernel file: one write is one command")]

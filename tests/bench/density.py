@@ -23,6 +23,8 @@ import host  # noqa: E402
 import live  # noqa: E402
 
 SANDBOXES, CLIENTS, QUESTIONS = 500, 8, 200
+# Stand ready by default, and most that the setting takes.
+READY, MANY_READY = 8, 128
 PATIENCE_SECONDS = 300
 SLEEP = {"image": "host", "command": ["/bin/sleep", "1000"], "timeout": PATIENCE_SECONDS, "async": True}
 # Names of /proc/meminfo (proc_meminfo(5)) and what they are. Of the whole host: nothing else should run.
@@ -83,8 +85,22 @@ def end(daemon, pool, ids):
         if status != 200 or answer["termination"]["reason"] != "cancelled":
             sys.exit(f"a job was not cancelled: {status} {answer}")
     _, spawner = host.both(daemon)
-    wait_until("no process is left", lambda: not host.children(spawner))
+    wait_until("no process of theirs is left", lambda: len(host.children(spawner)) <= READY)
     return time.monotonic() - start
+
+
+def show_idle(kiln):
+    """What a sandbox takes that stands ready and has no job: a daemon with many of them, beside one with none."""
+    ready = {}
+    for count in (0, MANY_READY):
+        with live.Daemon(kiln, {"KILN_SANDBOX_READY": str(count)}) as daemon:
+            _, spawner = host.both(daemon)
+            wait_until(f"{count} sandboxes stand", lambda: len(host.children(spawner)) >= count)
+            time.sleep(3)  # until what was needed before is given back
+            ready[count] = host.memory_kib()
+    taken = ready[0]["MemAvailable"] - ready[MANY_READY]["MemAvailable"]
+    slab = ready[MANY_READY]["SUnreclaim"] - ready[0]["SUnreclaim"]
+    print(f"memory of each sandbox that stands ready: {taken / MANY_READY:.0f} KiB, of it slab {slab / MANY_READY:.0f} KiB")
 
 
 def show_answers(daemon):
@@ -130,6 +146,7 @@ def main(kiln, count=SANDBOXES):
             show_memory(daemon, before, count)
             show_answers(daemon)
             print(f"ended in {end(daemon, pool, ids):.2f} s")
+    show_idle(kiln)
 
 
 if __name__ == "__main__":

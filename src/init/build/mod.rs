@@ -19,7 +19,6 @@ type Step = (u32, fn(&Order<'_>) -> Result<(), Errno>);
 const STEPS: &[Step] = &[
     (step::JOIN_CGROUP, join_cgroup),
     (step::UNSHARE_CGROUP, unshare_cgroup),
-    (step::ENTER_TIME, enter_time),
     (step::ENTER_NETWORK, network::enter),
     (step::UNSHARE_OTHERS, unshare_others),
     (step::LEAVE_SESSION, leave_session),
@@ -64,14 +63,6 @@ fn join_cgroup(order: &Order<'_>) -> Result<(), Errno> {
 /// After joining: the group of the job is then the root of what it could see.
 fn unshare_cgroup(_: &Order<'_>) -> Result<(), Errno> {
     namespace::unshare(namespace::CGROUP)
-}
-
-/// That of the spawner's children. Whether exec alone enters it depends on the kernel.
-fn enter_time(_: &Order<'_>) -> Result<(), Errno> {
-    let time = kernel::open(b"/proc/self/ns/time_for_children\0", kernel::READ)?;
-    let entered = namespace::enter(time, namespace::TIME);
-    kernel::close(time);
-    entered
 }
 
 /// Here and not by the spawner's clone3(2): what takes time is taken by init, and not by the loop.

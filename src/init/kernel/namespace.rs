@@ -1,8 +1,6 @@
 //! Namespaces: left, made and entered (namespaces(7)).
 use super::{Errno, Fd, call, close};
 
-/// CLONE_NEWTIME
-pub(crate) const TIME: usize = 0x80;
 /// CLONE_NEWNS
 pub(crate) const MOUNT: usize = 0x2_0000;
 /// CLONE_NEWCGROUP
