@@ -92,9 +92,9 @@ pub(super) struct UsageBody {
     memory_peak_bytes: Option<u64>,
     /// Most processes and threads at once.
     processes_peak: Option<u64>,
-    /// Bytes read from block devices.
+    /// Bytes read from block devices; null where the kernel does not count them (cgroup v1).
     io_read_bytes: Option<u64>,
-    /// Bytes written to block devices.
+    /// Bytes written to block devices; null where the kernel does not count them (cgroup v1).
     io_write_bytes: Option<u64>,
 }
 

@@ -91,16 +91,16 @@ def end(daemon, pool, ids):
 
 def show_idle(kiln):
     """What a sandbox takes that stands ready and has no job: a daemon with many of them, beside one with none."""
-    ready = {}
+    taken = {}
     for count in (0, MANY_READY):
         with live.Daemon(kiln, {"KILN_SANDBOX_READY": str(count)}) as daemon:
             _, spawner = host.both(daemon)
             wait_until(f"{count} sandboxes stand", lambda: len(host.children(spawner)) >= count)
             time.sleep(3)  # until what was needed before is given back
-            ready[count] = host.memory_kib()
-    taken = ready[0]["MemAvailable"] - ready[MANY_READY]["MemAvailable"]
-    slab = ready[MANY_READY]["SUnreclaim"] - ready[0]["SUnreclaim"]
-    print(f"memory of each sandbox that stands ready: {taken / MANY_READY:.0f} KiB, of it slab {slab / MANY_READY:.0f} KiB")
+            memory = host.memory_kib()
+            inits = sum(map(host.private_kib, host.children(spawner)))
+            taken[count] = sum(memory[name] for name, _ in PARTS) + inits
+    print(f"memory of each sandbox that stands ready: {(taken[MANY_READY] - taken[0]) / MANY_READY:.0f} KiB")
 
 
 def show_answers(daemon):

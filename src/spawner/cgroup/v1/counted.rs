@@ -114,8 +114,8 @@ impl Files {
             cpu_user: file::number_of(&self.cpu_user)?,
             cpu_system: file::number_of(&self.cpu_system)?,
             oom_kills: self.all_oom_kills()?,
-            io_read: io.as_deref().map(|text| sum_of(text, "Read")),
-            io_write: io.as_deref().map(|text| sum_of(text, "Write")),
+            io_read: io.as_deref().and_then(|text| sum_of(text, "Read")),
+            io_write: io.as_deref().and_then(|text| sum_of(text, "Write")),
             processes_denied: denied.map(|text| file::keyed_in(&text, "max")).transpose()?,
         })
     }
@@ -154,12 +154,15 @@ fn divided(whole: u64, user: u64, system: u64) -> (u64, u64) {
     (whole - system, system)
 }
 
-fn sum_of(text: &str, direction: &str) -> u64 {
+/// The sum over all devices. Newer kernels count only where some group of theirs has a limit; the file then names no device,
+/// and nothing is known.
+fn sum_of(text: &str, direction: &str) -> Option<u64> {
     let of_line = |line: &str| {
         let mut words = line.split(' ').skip(1);
         (words.next()? == direction).then(|| words.next()?.parse::<u64>().ok()).flatten()
     };
-    text.lines().filter_map(of_line).sum()
+    let counted: Vec<u64> = text.lines().filter_map(of_line).collect();
+    (!counted.is_empty()).then(|| counted.iter().sum())
 }
 
 #[cfg(test)]
@@ -176,6 +179,7 @@ mod test {
     #[test]
     fn bytes_of_all_devices_are_added() {
         let text = "8:0 Read 10\n8:0 Write 5\n8:16 Read 1\n8:0 Total 16\nTotal 16\n";
-        assert_eq!((sum_of(text, "Read"), sum_of(text, "Write")), (11, 5));
+        assert_eq!((sum_of(text, "Read"), sum_of(text, "Write")), (Some(11), Some(5)));
+        assert_eq!(sum_of("Total 0\n", "Read"), None);
     }
 }
