@@ -50,6 +50,8 @@ mod operator;
 #[cfg(test)]
 mod outcome;
 #[cfg(test)]
+mod posture;
+#[cfg(test)]
 mod residue;
 #[cfg(test)]
 mod stop;

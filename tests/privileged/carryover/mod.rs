@@ -24,7 +24,7 @@ const FEW_FOLLOWERS: usize = 3;
 const MOST_FOLLOWERS: usize = 100;
 
 /// A daemon that runs one job at a time.
-fn one_place() -> Daemon {
+pub(crate) fn one_place() -> Daemon {
     Daemon::start(&[("KILN_API_JOB_MAX_CONCURRENT", "1")])
 }
 
@@ -71,7 +71,7 @@ fn run(daemon: &Daemon, request: &Value) -> (BTreeMap<String, Value>, u64) {
 }
 
 #[track_caller]
-fn leave_traces(daemon: &Daemon) -> u64 {
+pub(crate) fn leave_traces(daemon: &Daemon) -> u64 {
     let (told, block) = run(daemon, &traces("leave"));
     assert_eq!(told, left());
     block
