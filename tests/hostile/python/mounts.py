@@ -1,0 +1,27 @@
+# Every way to change what is mounted: old calls, new calls, another root.
+import os
+from attempt import call, opened, tell
+
+os.makedirs("/work/a/b", exist_ok=True)
+tell("mount", call(165, "none", "/work/a", "tmpfs", 0, None))
+tell("bind", call(165, "/proc", "/work/a", None, 4096, None))
+tell("remount", call(165, None, "/usr", None, 32 | 4096, None))
+tell("shared", call(165, None, "/", None, 1 << 20, None))
+tell("overlay", call(165, "overlay", "/work/a", "overlay", 0, "lowerdir=/usr,upperdir=/work/a,workdir=/work/a/b"))
+tell("fuse", call(165, "x", "/work/a", "fuse", 0, "fd=0,rootmode=40000,user_id=1000,group_id=1000"))
+tell("umount of a cover", call(166, "/proc/kallsyms", 2))
+tell("umount of all", call(166, "/", 2))
+tell("pivot_root", call(155, "/work", "/work/a"))
+tell("chroot", call(161, "/work"))
+tell("open_tree", call(428, -100, "/", 1))
+tell("open_tree_attr", call(467, -100, "/", 1, None, 0))
+tell("move_mount", call(429, os.open("/proc", os.O_PATH), "", -100, "/work/a", 4))
+tell("fsopen", call(430, "proc", 0))
+tell("fsconfig", call(431, 0, 6, None, None, 0))
+tell("fsmount", call(432, 0, 0, 0))
+tell("fspick", call(433, -100, "/proc", 0))
+tell("mount_setattr", call(442, -100, "/usr", 0x8000, b"\0" * 32, 32))
+tell("statmount", call(457, None, None, 0, 0))
+tell("listmount", call(458, None, None, 0, 0))
+tell("/dev/fuse", opened("/dev/fuse", os.O_RDWR))
+tell("/dev/loop-control", opened("/dev/loop-control"))
