@@ -4,8 +4,8 @@
 # passed. Time limits are multiplied by TEST_TIME_SCALE, but for privileged_seconds, which is what all
 # of those tests may take in the guest.
 #
-# In /share: bin/kiln, bin/kiln-spawner, tests/privileged. TEST_BUILT_IN is the folder where the
-# tests expect the two binaries.
+# In /share: bin/kiln, bin/kiln-spawner, tests/privileged, and hostile, the compiled programs of the
+# hostile corpus. TEST_BUILT_IN is the folder where the tests expect the two binaries.
 set -uo pipefail
 
 scale=${TEST_TIME_SCALE:-1}
@@ -207,7 +207,7 @@ test_privileged() {
   if systemd-run --quiet --wait --pipe --collect --unit=kiln-privileged \
     -p Type=exec -p Delegate=yes -p TasksMax=infinity -p WorkingDirectory="$work" \
     -p RuntimeMaxSec="$privileged_seconds" -p TimeoutStopSec=20 \
-    -E TEST_TIME_SCALE="$scale" -E RUST_BACKTRACE=1 /share/tests/privileged --nocapture \
+    -E TEST_TIME_SCALE="$scale" -E RUST_BACKTRACE=1 -E TEST_HOSTILE_PROGRAMS=/share/hostile /share/tests/privileged --nocapture \
     --skip toolchain --skip golden; then
     pass "the privileged tests pass in a delegated unit"
   else

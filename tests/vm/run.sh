@@ -43,6 +43,9 @@ mkdir "$share/bin" "$share/tests"
 cp "$target/release/kiln" "$target/release/kiln-spawner" "$share/bin/"
 objcopy --strip-debug "$privileged" "$share/tests/privileged"
 cp tests/vm/guest.sh "$share/"
+# The guest has no compiler.
+mkdir "$share/hostile"
+tests/hostile/compile.sh tests/hostile/c "$share/hostile"
 
 # Tests find the binaries by the path that cargo compiled into them; the guest makes it.
 as_root env ${BUILD_CACHE:+BUILD_CACHE="$BUILD_CACHE"} ${TEST_TIME_SCALE:+TEST_TIME_SCALE="$TEST_TIME_SCALE"} \

@@ -20,7 +20,8 @@ tell("vmsplice", call(278, ends[1], None, 0, 0))
 private = mmap.mmap(file, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
 private[0:4] = b"x\0\0\0"
 tell("written to its memory", outcome(lambda: os.pwrite(os.open("/proc/self/mem", os.O_RDWR), b"y", 0)))
-tell("truncate", [outcome(os.truncate, PATH, 0), call(285, file, 0, 0, 1), call(77, file, 0)])
+# Which of both is looked at first differs between kernels.
+tell("truncate", [outcome(os.truncate, PATH, 0) in ("EACCES", "EROFS"), call(285, file, 0, 0, 1), call(77, file, 0)])
 tell("remove", [outcome(os.unlink, PATH), outcome(os.rename, "/work", "/usr/bin/env")])
 tell("copied into", call(326, file, None, file, None, 16, 0))
 tell("attributes", [outcome(os.utime, PATH), outcome(os.setxattr, PATH, "user.x", b"x"), outcome(os.chmod, PATH, 0o777)])

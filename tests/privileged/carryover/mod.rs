@@ -24,7 +24,7 @@ const FEW_FOLLOWERS: usize = 3;
 const MOST_FOLLOWERS: usize = 100;
 
 /// A daemon that runs one job at a time.
-pub(crate) fn one_place() -> Daemon {
+fn one_place() -> Daemon {
     Daemon::start(&[("KILN_API_JOB_MAX_CONCURRENT", "1")])
 }
 

@@ -115,7 +115,9 @@ pub(super) fn init(process: u32, instance: &str) -> Found {
     tell("leads its session", json!(stat[3] == process.to_string() && stat[2] == stat[3]));
     // An undumpable process does not own what is in its folder: root does (proc(5), /proc/PID).
     tell("owner of its files in /proc", json!(fs::metadata(format!("/proc/{process}/environ")).unwrap().uid()));
-    tell("memory", json!(memory(process)));
+    for kind in memory(process) {
+        tell(&format!("memory/{kind}"), json!(true));
+    }
     let own = format!("/kiln-{instance}/");
     let groups = read(process, "cgroup");
     let of_instance = groups.lines().filter(|line| line.contains(&own)).count();
