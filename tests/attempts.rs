@@ -24,6 +24,9 @@ mod test {
     const HELD_ELSEWHERE: &[(&str, &str)] = &[
         ("CVE-2024-21626", "tests/privileged/identity.rs::three_descriptors_are_open_and_no_other"),
         ("CVE-2024-28189", "tests/privileged/isolation.rs::links_that_a_job_leaves_lead_nowhere"),
+        ("CVE-2019-19921", "tests/privileged/posture/mod.rs::a_program_finds_what_is_known_and_nothing_else"),
+        ("CVE-2021-30465", "tests/privileged/posture/mod.rs::a_program_finds_what_is_known_and_nothing_else"),
+        ("CVE-2025-31133", "tests/privileged/posture/mod.rs::a_program_finds_what_is_known_and_nothing_else"),
         ("CVE-2022-24769", "tests/privileged/identity.rs::no_capability_is_in_any_set"),
         ("CVE-2022-0811", "src/wire/request.rs::garbage_never_panics"),
         ("CVE-2024-23651", "tests/privileged/isolation.rs::links_that_a_job_leaves_lead_nowhere"),
