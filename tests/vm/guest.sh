@@ -12,7 +12,7 @@ scale=${TEST_TIME_SCALE:-1}
 unit=kiln-vm
 port=8080
 base=http://127.0.0.1:$port
-privileged_seconds=900
+privileged_seconds=1200
 work=$(mktemp -d /tmp/vm-test.XXXXXX)
 chmod 711 "$work" # the daemon gives up root, and must still reach its data
 passed=0

@@ -11,8 +11,8 @@ cd "$(dirname "$0")/../.."
 # What hangs ends here. The guest itself may take guest_seconds; the bed, which may have to build the
 # image and to boot first, bed_seconds.
 build_seconds=900
-guest_seconds=1100
-bed_seconds=1450
+guest_seconds=1400
+bed_seconds=1750
 
 root_is_reachable || {
   echo "test-vm: the test bed needs root, or sudo that works without a terminal" >&2
