@@ -9,7 +9,8 @@
 //! lists of paths: what becomes read-only (below the root), files that are hidden, folders that are hidden (below the
 //! spawner's own root); resource limits, each its number, soft and hard limit (64 bits); counters of a network namespace,
 //! each its name below /proc/self/net, [`COUNTER_WHOLE`] or [`COUNTER_OWN`], and its content in a new one (length, bytes);
-//! the seccomp program (length, instructions).
+//! Landlock: rights on files that are restricted, 0 where the kernel has none, scopes, rights in writable trees (64 bits each),
+//! and a list of directories below the root with the rights in each (64 bits, path); the seccomp program (length, instructions).
 //! Program memfd: [`PROGRAM_MAGIC`], number of arguments, number of variables, then the working
 //! directory, the arguments and the variables, each ending with a NUL byte.
 //! Files memfd: [`FILES_MAGIC`], number of files, then for each: mode, length of the path with its NUL,
@@ -110,26 +111,30 @@ pub mod step {
     pub const MOUNT_TEMPORARY: u32 = 12;
     /// Mount the trees.
     pub const MOUNT_TREES: u32 = 13;
+    /// Make a ruleset of Landlock.
+    pub const MAKE_RULESET: u32 = 14;
     /// Pivot into the root.
-    pub const PIVOT: u32 = 14;
+    pub const PIVOT: u32 = 15;
     /// Arrange the descriptors.
-    pub const ARRANGE_DESCRIPTORS: u32 = 15;
+    pub const ARRANGE_DESCRIPTORS: u32 = 16;
     /// Enter a user namespace.
-    pub const ENTER_USER_NAMESPACE: u32 = 16;
+    pub const ENTER_USER_NAMESPACE: u32 = 17;
     /// Empty the bounding set.
-    pub const EMPTY_BOUNDING_SET: u32 = 17;
+    pub const EMPTY_BOUNDING_SET: u32 = 18;
     /// Set the resource limits.
-    pub const SET_RESOURCE_LIMITS: u32 = 18;
+    pub const SET_RESOURCE_LIMITS: u32 = 19;
     /// Become the job's user.
-    pub const BECOME_USER: u32 = 19;
+    pub const BECOME_USER: u32 = 20;
     /// Drop every capability.
-    pub const DROP_CAPABILITIES: u32 = 20;
+    pub const DROP_CAPABILITIES: u32 = 21;
     /// Give up new privileges.
-    pub const GIVE_UP_PRIVILEGES: u32 = 21;
+    pub const GIVE_UP_PRIVILEGES: u32 = 22;
+    /// Restrict what files can be used for.
+    pub const RESTRICT_FILES: u32 = 23;
     /// Restore the signals.
-    pub const RESTORE_SIGNALS: u32 = 22;
+    pub const RESTORE_SIGNALS: u32 = 24;
     /// Load the seccomp program.
-    pub const LOAD_FILTER: u32 = 23;
+    pub const LOAD_FILTER: u32 = 25;
     /// Tell the kernel to end init with the spawner.
     pub const GUARD: u32 = 100;
     /// Receive the order to start.

@@ -10,6 +10,7 @@ mod descriptors;
 mod disposal;
 mod identity;
 mod image;
+mod landlock;
 mod mold;
 mod network;
 mod number;

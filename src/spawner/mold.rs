@@ -13,6 +13,7 @@ use nix::sys::resource::Resource;
 
 use super::cgroup::Group;
 use super::identity::Block;
+use super::landlock::Policy;
 use super::network::Unused;
 use crate::plan::JOB_ID;
 use crate::plan::mount::BoxPath;
@@ -25,7 +26,7 @@ use crate::sys::mount::Attributes;
 use crate::sys::socket;
 
 /// The mold, sealed. `stage` is where the root is put, and what hides parts of /proc lies.
-pub(super) fn make(stage: &Path, unused: &Unused, filter: &[u8]) -> io::Result<OwnedFd> {
+pub(super) fn make(stage: &Path, unused: &Unused, policy: &Policy, filter: &[u8]) -> io::Result<OwnedFd> {
     let (place, masks) = (stage.join("place"), stage.join("masks"));
     let mut mold = Text::default();
     mold.words([MOLD_MAGIC, UMASK, JOB_ID]);
@@ -48,6 +49,12 @@ pub(super) fn make(stage: &Path, unused: &Unused, filter: &[u8]) -> io::Result<O
         mold.string(counter.name.as_bytes())?;
         mold.words([counter.kind]);
         mold.block(counter.content.as_bytes())?;
+    }
+    [policy.restricted, policy.scopes, policy.in_trees].into_iter().for_each(|rights| mold.long(rights));
+    mold.length(policy.directories.len())?;
+    for (rights, path) in &policy.directories {
+        mold.long(*rights);
+        mold.string(path.as_bytes())?;
     }
     mold.block(filter)?;
     memfd::sealed(c"kiln-mold", &mold.0, Kind::Data)
@@ -107,6 +114,7 @@ pub(super) fn step_name(step: u32) -> &'static str {
         step::MOUNT_DEVICE => "mount /dev",
         step::MOUNT_TEMPORARY => "mount /tmp and /dev/shm",
         step::MOUNT_TREES => "mount the trees",
+        step::MAKE_RULESET => "make a ruleset of Landlock",
         step::PIVOT => "pivot into the root",
         step::ARRANGE_DESCRIPTORS => "arrange the descriptors",
         step::ENTER_USER_NAMESPACE => "enter a user namespace",
@@ -115,6 +123,7 @@ pub(super) fn step_name(step: u32) -> &'static str {
         step::BECOME_USER => "become the job's user",
         step::DROP_CAPABILITIES => "drop every capability",
         step::GIVE_UP_PRIVILEGES => "give up new privileges",
+        step::RESTRICT_FILES => "restrict what files can be used for",
         step::RESTORE_SIGNALS => "restore the signals",
         step::LOAD_FILTER => "load the seccomp program",
         _ => "understand what to build",
@@ -207,6 +216,6 @@ mod test {
     fn every_step_has_a_name_of_its_own() {
         let names: std::collections::BTreeSet<&str> =
             (step::RECEIVE_BUILD..=step::LOAD_FILTER).map(step_name).collect();
-        assert_eq!(names.len(), 24);
+        assert_eq!(names.len(), 26);
     }
 }

@@ -19,6 +19,7 @@ use super::cgroup::Layout;
 use super::disposal::Disposal;
 use super::identity::{self, Blocks};
 use super::image::{Template, make_folder};
+use super::landlock::Policy;
 use super::mold;
 use super::network::Unused;
 use super::options::Options;
@@ -78,7 +79,8 @@ pub(super) fn prepare(options: Options) -> io::Result<Host> {
     let init = memfd::sealed(c"kiln-init", INIT, Kind::Program).map_err(say("seal init"))?;
     keep_few_capabilities().map_err(say("drop capabilities"))?;
     let unused = Unused::of_a_new_one().map_err(say("look at a new network namespace"))?;
-    let mold = mold::make(stage, &unused, JOB_FILTER).map_err(say("make the mold of sandboxes"))?;
+    let policy = Policy::of_the_kernel().map_err(say("ask for Landlock"))?;
+    let mold = mold::make(stage, &unused, &policy, JOB_FILTER).map_err(say("make the mold of sandboxes"))?;
     let stage = stage.to_path_buf();
     let disposal = Disposal::default();
     Ok(Host { single, layout, blocks, disposal, template, stage, mold, init, _instance: instance })

@@ -3,6 +3,7 @@
 //! It begins as root in a new pid namespace, enters all others and ends as an unprivileged user in a user namespace that
 //! owns none of them, so that no capability in it reaches any of them. The order is the security argument
 //! (docs/SECURITY.md). A step that fails ends init: nothing is skipped. Each wall stands before a program starts.
+mod files;
 mod identity;
 mod mounts;
 mod network;
@@ -30,6 +31,7 @@ const STEPS: &[Step] = &[
     (step::MOUNT_DEVICE, mounts::put_device),
     (step::MOUNT_TEMPORARY, mounts::put_temporary),
     (step::MOUNT_TREES, mounts::put_trees),
+    (step::MAKE_RULESET, files::make_ruleset),
     (step::PIVOT, pivot),
     (step::ARRANGE_DESCRIPTORS, arrange_descriptors),
     (step::ENTER_USER_NAMESPACE, identity::enter_user_namespace),
@@ -38,6 +40,7 @@ const STEPS: &[Step] = &[
     (step::BECOME_USER, identity::become_user),
     (step::DROP_CAPABILITIES, identity::drop_capabilities),
     (step::GIVE_UP_PRIVILEGES, give_up_privileges),
+    (step::RESTRICT_FILES, files::restrict),
     (step::RESTORE_SIGNALS, restore_signals),
     (step::LOAD_FILTER, load_filter),
 ];
@@ -93,13 +96,20 @@ fn pivot(order: &Order<'_>) -> Result<(), Errno> {
     kernel::change_directory(b"/\0")
 }
 
-/// 0, 1, 2: the sandbox's own /dev/null. 3: the channel. Nothing else is open from here on.
-fn arrange_descriptors(_: &Order<'_>) -> Result<(), Errno> {
+/// 0, 1, 2: the sandbox's own /dev/null. 3: the channel. 4: the ruleset, until it is in force. Nothing else is open from
+/// here on.
+fn arrange_descriptors(order: &Order<'_>) -> Result<(), Errno> {
     let null = kernel::open(b"/dev/null\0", kernel::READ_WRITE)?;
     for number in 0..CHANNEL {
         kernel::duplicate(null, number)?;
     }
-    kernel::close_from(CHANNEL + 1)
+    match order.ruleset.get() {
+        None => kernel::close_from(CHANNEL + 1),
+        Some(ruleset) => {
+            kernel::duplicate(ruleset, files::RULESET)?;
+            kernel::close_from(files::RULESET + 1)
+        }
+    }
 }
 
 /// While the capability for it is held: it goes with the change of ids. Entering the user namespace had filled the set.

@@ -23,6 +23,8 @@ pub(super) struct Order<'a> {
     pub(super) network: Option<Fd>,
     /// Set when a new one was made.
     pub(super) made_network: Cell<bool>,
+    /// Set when there is one.
+    pub(super) ruleset: Cell<Option<Fd>>,
 }
 
 /// How and where a tree is mounted.
@@ -65,6 +67,7 @@ impl<'a> Order<'a> {
             places,
             network,
             made_network: Cell::new(false),
+            ruleset: Cell::new(None),
         })
     }
 }
@@ -85,6 +88,12 @@ pub(super) struct Mold {
     pub(super) hidden_folders: List<'static, &'static [u8]>,
     pub(super) limits: List<'static, Limit>,
     pub(super) counters: List<'static, Counter>,
+    /// Rights on files that Landlock restricts; 0 where the kernel has none.
+    pub(super) restricted: u64,
+    pub(super) scopes: u64,
+    /// In writable trees.
+    pub(super) rights_in_trees: u64,
+    pub(super) directories: List<'static, Directory>,
     /// The seccomp program.
     pub(super) filter: &'static [u8],
 }
@@ -111,6 +120,17 @@ fn counter(from: &mut Reader<'static>) -> Result<Counter, Errno> {
     Ok(Counter { name: from.string()?, kind: from.word()?, content: from.block()? })
 }
 
+/// What may be done with files below a directory.
+pub(super) struct Directory {
+    pub(super) rights: u64,
+    /// Below the root.
+    pub(super) path: &'static [u8],
+}
+
+fn directory(from: &mut Reader<'static>) -> Result<Directory, Errno> {
+    Ok(Directory { rights: from.long()?, path: from.string()? })
+}
+
 impl Mold {
     fn read(bytes: &'static [u8]) -> Result<Self, Errno> {
         let mut from = Reader(bytes);
@@ -130,6 +150,10 @@ impl Mold {
             hidden_folders: from.list(Reader::string)?,
             limits: from.list(limit)?,
             counters: from.list(counter)?,
+            restricted: from.long()?,
+            scopes: from.long()?,
+            rights_in_trees: from.long()?,
+            directories: from.list(directory)?,
             filter: from.block()?,
         };
         if from.is_at_end() { Ok(mold) } else { Err(Errno::PROTO) }

@@ -1,5 +1,6 @@
 //! The system calls that init needs (x86-64, syscalls(2)). The only `unsafe` of this program but for
 //! the entry point.
+pub(crate) mod landlock;
 pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod privilege;
@@ -19,6 +20,7 @@ impl Errno {
     pub(crate) const NOT_PERMITTED: Self = Self(1);
     pub(crate) const NO_ENTRY: Self = Self(2);
     pub(crate) const ACCESS: Self = Self(13);
+    pub(crate) const NO_DEVICE: Self = Self(19);
     pub(crate) const INVALID: Self = Self(22);
     pub(crate) const PIPE: Self = Self(32);
     pub(crate) const PROTO: Self = Self(71);
@@ -195,6 +197,9 @@ pub(crate) const READ: usize = 0;
 const WRITE: usize = 0o1;
 /// Opens to read and write.
 pub(crate) const READ_WRITE: usize = 0o2;
+
+/// Opens to name a file, and nothing else (O_PATH).
+pub(crate) const NAME_ONLY: usize = 0o10_000_000;
 
 /// The working directory, where a call takes a directory.
 pub(crate) const WORKING_DIRECTORY: Fd = -100;
