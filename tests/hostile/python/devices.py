@@ -13,9 +13,10 @@ for folder in ("/work", "/tmp", "/dev/shm", "/dev"):
         for kind in (stat.S_IFBLK, stat.S_IFCHR):
             made.add(call(133, f"{folder}/x", kind | 0o666, major << 8 | minor))
             made.add(call(259, -100, f"{folder}/x", kind | 0o666, major << 8 | minor))
-tell("made", sorted(made, key=str))
+# EACCES where Landlock answers first, EPERM by the lack of a capability, EROFS in /dev.
+tell("made", sorted(made - {"EACCES", "EPERM", "EROFS"}, key=str))
 # 0:0 anybody may make: it is what an overlay takes for "removed" (since Linux 5.8), and no device.
-tell("whiteout", call(133, "/work/w", stat.S_IFCHR | 0o666, 0) in ("EPERM", 0) and opened("/work/w") in ("EACCES", "ENOENT"))
+tell("whiteout", call(133, "/work/w", stat.S_IFCHR | 0o666, 0) in ("EACCES", "EPERM", 0) and opened("/work/w") in ("EACCES", "ENOENT"))
 tell("full", outcome(os.write, os.open("/dev/full", os.O_WRONLY), b"x"))
 tell("seed of the host's random numbers", call(16, os.open("/dev/urandom", os.O_RDWR), 0x40045201, b"\xff\xff\0\0"))
 tell("and its reset", call(16, os.open("/dev/random", os.O_RDWR), 0x5207, None))

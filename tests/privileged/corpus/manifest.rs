@@ -75,6 +75,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "read-only mounts",
     "covered /proc",
     "private /dev",
+    "Landlock",
     "undumpable init",
     "memory cgroup",
     "pids cgroup",
