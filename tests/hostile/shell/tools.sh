@@ -13,7 +13,7 @@ refused 'not permitted' unshare -mr true
 refused 'not permitted\|ermission denied' nsenter -t 1 -m true
 refused 'not permitted' chroot / true
 refused 'not permitted' pivot_root /work /tmp
-refused 'not permitted' mknod /tmp/disk b 8 0
+refused 'not permitted\|Permission denied' mknod /tmp/disk b 8 0
 refused 'not permitted\|o such file\|ermission denied' dd if=/dev/sda of=/dev/null count=1
 refused 'ermission denied\|not permitted' dmesg
 refused 'not permitted\|must be root\|annot' hostname other
