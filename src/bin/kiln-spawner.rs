@@ -10,14 +10,15 @@ const UNAVAILABLE: u8 = 69;
 
 fn main() -> ExitCode {
     kiln::spawner::start_log();
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
+    let outcome = match Options::parse(std::env::args().skip(1)) {
+        Ok(Options::OnStandardInput(instance)) => kiln::spawner::run_on_standard_input(instance),
+        Ok(Options::AsService) => kiln::spawner::run_as_a_service(&|name| std::env::var_os(name)?.into_string().ok()),
         Err(usage) => {
             tracing::error!("{usage}");
             return ExitCode::from(USAGE);
         }
     };
-    match kiln::spawner::run_on_standard_input(options) {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");

@@ -7,6 +7,7 @@ use crate::cli::exit::Exit;
 use crate::config::Config;
 use crate::config::layers::Sources;
 use crate::daemon::DaemonError;
+use crate::daemon::service::Service;
 use crate::lang::{Languages, folder};
 use crate::telemetry;
 
@@ -32,8 +33,10 @@ pub(super) fn serve(sources: &Sources) -> Exit {
     if let Err(error) = telemetry::start(&config.log) {
         return complain(&error, Exit::Configuration);
     }
-    let warnings = config.warnings().to_vec();
-    ended(crate::daemon::run(config, &languages, &warnings))
+    match Service::find(&|name| sources.environment.get(name).cloned()) {
+        Ok(service) => ended(crate::daemon::run(config, &languages, service)),
+        Err(error) => complain(&error, Exit::Unavailable),
+    }
 }
 
 /// The doctor's lines where this host cannot run sandboxes.

@@ -6,6 +6,7 @@
 //! Not here: who may come in (`api::peer`).
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -25,8 +26,8 @@ const SOCKET_MODE: u32 = 0o666;
 pub(super) struct LocalSocket {
     listener: UnixListener,
     admission: Admission,
-    /// Held as long as the socket is served.
-    lock: Flock<File>,
+    /// Held as long as the socket is served. The service manager's own sockets need none: it hands each to one process.
+    lock: Option<Flock<File>>,
 }
 
 impl LocalSocket {
@@ -44,18 +45,40 @@ impl LocalSocket {
         let listener = UnixListener::bind(path).map_err(named)?;
         fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(named)?;
         listener.set_nonblocking(true).map_err(named)?;
-        let found = Group::from_name(group)?.map(|group| group.gid.as_raw());
-        Ok(Self { listener, admission: Admission { name: group.to_owned(), group: found }, lock })
+        Ok(Self { listener, admission: admission(group)?, lock: Some(lock) })
+    }
+
+    /// The socket that the service manager made, which must be at `path`.
+    ///
+    /// # Errors
+    /// Says what to do where it is another.
+    pub(super) fn given(socket: OwnedFd, path: Option<&Path>, group: &str) -> io::Result<Self> {
+        let listener = UnixListener::from(socket);
+        let found = listener.local_addr()?;
+        if path.is_none() || found.as_pathname() != path {
+            let found = found.as_pathname().unwrap_or(Path::new("no path"));
+            let what = "but the service manager listens at";
+            let to_do = "change one of them: `systemctl edit kiln.socket`, or `systemctl mask kiln.socket` for null";
+            let path = path.map_or_else(|| String::from("null"), |path| path.display().to_string());
+            return Err(io::Error::other(format!("is {path}, {what} {}; {to_do}", found.display())));
+        }
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, admission: admission(group)?, lock: None })
     }
 
     /// For the server, with the lock to keep meanwhile.
     ///
     /// # Errors
     /// When the runtime does not take it.
-    pub(super) fn into_door(self) -> io::Result<(Door, Flock<File>)> {
+    pub(super) fn into_door(self) -> io::Result<(Door, Option<Flock<File>>)> {
         let listener = tokio::net::UnixListener::from_std(self.listener)?;
         Ok((Door::Local(listener, self.admission), self.lock))
     }
+}
+
+fn admission(group: &str) -> io::Result<Admission> {
+    let found = Group::from_name(group)?.map(|group| group.gid.as_raw());
+    Ok(Admission { name: group.to_owned(), group: found })
 }
 
 /// Root makes and removes files here, so that nobody else may put anything there.
@@ -147,6 +170,23 @@ mod test {
         let _again = bind(&path).unwrap();
         assert!(UnixStream::connect(&path).is_ok());
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, SOCKET_MODE);
+    }
+
+    #[test]
+    fn a_socket_of_the_service_manager_is_taken_where_the_setting_agrees() {
+        let folder = folder();
+        let path = folder.path().join("kiln.sock");
+        let given = |setting: Option<&Path>| {
+            let listener = UnixListener::bind(&path).unwrap();
+            let taken =
+                LocalSocket::given(listener.into(), setting, "no-such-group").map_err(|error| error.to_string());
+            fs::remove_file(&path).unwrap();
+            taken
+        };
+        assert!(given(Some(&path)).is_ok());
+        for other in [None, Some(Path::new("/run/other.sock"))] {
+            assert!(given(other).unwrap_err().contains("systemctl edit kiln.socket"));
+        }
     }
 
     #[test]

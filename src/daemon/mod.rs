@@ -4,12 +4,16 @@
 //! data directory -> instance id -> local socket -> spawner -> privileges dropped -> store -> queue -> API
 //! ```
 //!
+//! The spawner is started here, or is a unit of its own that is connected to once the privileges are dropped.
+//!
 //! Not here: what any of these does.
+mod begin;
 mod behind;
 mod housekeeping;
 mod instance;
 mod local;
 mod probe;
+pub mod service;
 pub mod spawner;
 mod usage;
 pub mod user;
@@ -23,7 +27,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use nix::unistd::{Uid, geteuid};
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,21 +36,17 @@ use crate::api::serve::{self, ConnectionBounds, Door};
 use crate::api::state::{ApiState, Settings};
 use crate::base::time::{Clock, SystemClock};
 use crate::config::{Config, Warning};
+use crate::daemon::begin::{Begun, begin};
 use crate::daemon::behind::Behind;
 use crate::daemon::local::LocalSocket;
-use crate::daemon::spawner::OwnSpawner;
+use crate::daemon::service::{Service, Telling};
 use crate::lang::Languages;
 use crate::launch::{Launcher, client};
 use crate::queue::{Parts, Queue, QueueConfig, Versions};
 use crate::store::{Store, StoreError};
-use crate::sys::process;
 
 /// Longest that a job waits for a place before a synchronous request is told to look later.
 const QUEUE_TIME: Duration = Duration::from_mins(1);
-
-/// What is open at most: each connection with two logs that it reads, 500 running jobs with three each, and some for the
-/// store. Services are started with 1,024 (systemd.exec(5)), on which a hundred jobs and their callers would run out.
-const OPEN_FILES: u64 = 3 * 1024 + 3 * 500 + 1024;
 
 /// What connections may take.
 const CONNECTIONS: ConnectionBounds =
@@ -101,62 +100,27 @@ fn internal(error: impl std::fmt::Display) -> DaemonError {
 ///
 /// # Errors
 /// Why it could not start, or could not go on.
-pub fn run(config: Config, languages: &Languages, warnings: &[Warning]) -> Result<(), DaemonError> {
-    for Warning { key, message } in warnings {
+pub fn run(config: Config, languages: &Languages, mut service: Service) -> Result<(), DaemonError> {
+    for Warning { key, message } in config.warnings() {
         tracing::warn!(setting = key, "{message}");
     }
-    let Privileged { spawner: mut own, socket, local } = privileged_part(&config)?;
+    let Begun { spawner: own, socket, local } = begin(&config, service.socket.take())?;
     let runtime =
         runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build().map_err(internal)?;
-    let ended = runtime.block_on(serve(config, languages, (socket, local), own.pid()));
+    let ended = runtime.block_on(serve(config, languages, (socket, local), service.telling()));
     runtime.shutdown_timeout(STOP_TIME);
-    let status = own.wait().map_err(internal)?;
-    tracing::info!(%status, "the spawner has ended");
+    if let Some(mut own) = own {
+        let status = own.wait().map_err(internal)?;
+        tracing::info!(%status, "the spawner has ended");
+    }
     ended
-}
-
-/// What only root could make.
-struct Privileged {
-    spawner: OwnSpawner,
-    socket: OwnedFd,
-    local: Option<LocalSocket>,
-}
-
-/// All that needs root. When it returns, this process has no privilege any more.
-fn privileged_part(config: &Config) -> Result<Privileged, DaemonError> {
-    if config.sandbox.spawner_socket.is_some() {
-        let message =
-            String::from("sandbox.spawner_socket: a spawner as a unit of its own is not built yet; leave it null");
-        return Err(DaemonError::Configuration { message });
-    }
-    if !geteuid().is_root() {
-        let message = "kiln serve must be started as root: it starts the spawner and then drops every privilege";
-        return Err(unavailable(message));
-    }
-    let user = user::find(&config.sandbox.user, config.sandbox.uid).map_err(unavailable)?;
-    user::give(&config.data_dir, user).map_err(unavailable)?;
-    let instance = instance::load_or_make(&config.data_dir).map_err(unavailable)?;
-    let local = local_socket(config)?;
-    process::raise_open_files(OPEN_FILES)
-        .map_err(|error| unavailable(format_args!("raise the limit of open files: {error}")))?;
-    let ready = config.sandbox.ready;
-    let (spawner, socket) = spawner::start(&config.sandbox.spawner_path, instance, ready).map_err(unavailable)?;
-    user::become_for_ever(user).map_err(unavailable)?;
-    tracing::info!(%instance, data = %config.data_dir.display(), spawner = spawner.pid(), "privileges dropped");
-    Ok(Privileged { spawner, socket, local })
-}
-
-fn local_socket(config: &Config) -> Result<Option<LocalSocket>, DaemonError> {
-    let bound =
-        config.api.socket.as_ref().map(|path| LocalSocket::bind(path, Uid::from_raw(0), &config.api.socket_group));
-    bound.transpose().map_err(|error| DaemonError::Configuration { message: format!("api.socket: {error}") })
 }
 
 async fn serve(
     config: Config,
     languages: &Languages,
     (socket, local): (OwnedFd, Option<LocalSocket>),
-    spawner: u32,
+    telling: Telling,
 ) -> Result<(), DaemonError> {
     let stop = stop_signal().map_err(internal)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -166,7 +130,7 @@ async fn serve(
     })?;
     let address = listener.local_addr().map_err(internal)?;
     let store = Arc::new(open_store(&config.data_dir, Arc::clone(&clock)).await?);
-    let launcher = connect(socket).await?;
+    let launcher = connect(socket, config.sandbox.ready).await?;
     let versions = Versions::default();
     let languages = Arc::new(probe::offered(&launcher, languages, &versions).await);
     let logs = config.data_dir.join("logs");
@@ -182,7 +146,7 @@ async fn serve(
     let recovered = queue.recover().await.map_err(|error| unwritable(&config.data_dir, &error))?;
     tracing::info!(queued = recovered.queued, ended = recovered.ended, "jobs of an earlier start taken up");
     housekeeping::start(queue.clone(), Arc::clone(&store), Arc::clone(&clock), config.api.job.retention);
-    let usage = usage::start(config.data_dir.clone(), spawner);
+    let usage = usage::start(config.data_dir.clone(), launcher.spawner());
     let behind = Behind {
         queue: queue.clone(),
         launcher: launcher.clone(),
@@ -202,11 +166,14 @@ async fn serve(
     };
     let local_path = config.api.socket.as_ref().map(|path| tracing::field::display(path.display()));
     tracing::info!(%address, socket = local_path, cgroups = launcher.cgroups(), "ready");
+    telling.ready();
+    telling.live(Arc::clone(&store));
     let lost = until_stopped(stop, &launcher, &queue);
     let (told, heard) = tokio::sync::oneshot::channel::<()>();
     let ended = async {
         let ended = lost.await;
         drop(told);
+        telling.stopping();
         stop_queue(&queue).await;
         ended
     };
@@ -266,10 +233,10 @@ fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
     })
 }
 
-async fn connect(socket: OwnedFd) -> Result<Launcher, DaemonError> {
+async fn connect(socket: OwnedFd, ready: u32) -> Result<Launcher, DaemonError> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(internal)?;
-    client::connect(socket).await.map_err(unavailable)
+    client::connect(socket, ready).await.map_err(unavailable)
 }
 
 async fn open_store(data: &Path, clock: Arc<dyn Clock>) -> Result<Store, DaemonError> {

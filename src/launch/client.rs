@@ -68,27 +68,29 @@ pub(super) struct Client {
     next: AtomicU64,
     lost: watch::Receiver<bool>,
     cgroups: String,
+    spawner: u32,
 }
 
-/// Greets the spawner and starts the two tasks.
+/// Greets the spawner and starts the two tasks. It is to have `ready` sandboxes stand before anybody asks.
 ///
 /// # Errors
 /// When it does not answer, or is of another version.
-pub async fn connect(socket: OwnedFd) -> io::Result<Launcher> {
+pub async fn connect(socket: OwnedFd, ready: u32) -> io::Result<Launcher> {
     #[expect(
         deprecated,
         reason = "its successor is unsafe and asks for what an OwnedFd keeps: one owner, open as long"
     )]
     let socket = Arc::new(AsyncFd::new(socket)?);
-    send(&socket, &Outgoing { request: Request::Hello, descriptors: Vec::new() }).await?;
+    send(&socket, &Outgoing { request: Request::Hello { ready }, descriptors: Vec::new() }).await?;
     let welcome = tokio::time::timeout(WELCOME, receive(&socket, &mut vec![0; MAX_MESSAGE])).await;
     let welcome = welcome.map_err(|_late| io::Error::other("the spawner does not answer"))??;
-    let Some(Reply::Welcome { cgroups }) = welcome else {
+    let Some(Reply::Welcome { cgroups, pid: spawner }) = welcome else {
         return Err(io::Error::other("the spawner ended before it was ready; its log says why"));
     };
     let (outgoing, queue) = mpsc::channel(WAITING);
     let (tell_lost, lost) = watch::channel(false);
-    let client = Arc::new(Client { outgoing, routes: Mutex::default(), next: AtomicU64::new(1), lost, cgroups });
+    let client =
+        Arc::new(Client { outgoing, routes: Mutex::default(), next: AtomicU64::new(1), lost, cgroups, spawner });
     tokio::spawn(write(Arc::clone(&socket), queue));
     tokio::spawn(read(socket, Arc::downgrade(&client), tell_lost));
     Ok(Launcher(client))
@@ -97,6 +99,10 @@ pub async fn connect(socket: OwnedFd) -> io::Result<Launcher> {
 impl Client {
     pub(super) fn cgroups(&self) -> &str {
         &self.cgroups
+    }
+
+    pub(super) const fn spawner(&self) -> u32 {
+        self.spawner
     }
 
     /// Routes cannot be half-changed, so a panic elsewhere does not matter here.

@@ -221,6 +221,11 @@ impl Launcher {
         self.0.cgroups()
     }
 
+    /// The process of the spawner.
+    pub fn spawner(&self) -> u32 {
+        self.0.spawner()
+    }
+
     /// Asks for a new empty tree. Nobody has to wait for it: the spawner does what it is asked in order, and refuses a
     /// sandbox whose tree it could not make.
     ///

@@ -33,6 +33,9 @@ pub const FLOOR: Limits = Limits {
     temporary_inodes: 16,
 };
 
+/// Sandboxes that stand before anybody asks. Each takes some memory and a block of user ids.
+pub const READY: u32 = 128;
+
 /// Mounts beside the fixed ones.
 pub const MOUNTS: usize = 16;
 

@@ -118,7 +118,7 @@ impl Connection {
 /// The table of permitted requests. No wildcard: a new request has to be thought about in every phase.
 const fn permit(phase: Phase, request: &Request) -> Result<Phase, Lost> {
     match (phase, request) {
-        (Phase::Serving, Request::Hello) => Err(Lost::OutOfPhase("a second Hello")),
+        (Phase::Serving, Request::Hello { .. }) => Err(Lost::OutOfPhase("a second Hello")),
         (
             Phase::Greeting,
             Request::MakeTree { .. }
@@ -134,7 +134,7 @@ const fn permit(phase: Phase, request: &Request) -> Result<Phase, Lost> {
             | Request::Adopt { .. }
             | Request::End { .. },
         ) => Err(Lost::OutOfPhase("a request before Hello")),
-        (Phase::Greeting, Request::Hello)
+        (Phase::Greeting, Request::Hello { .. })
         | (
             Phase::Serving,
             Request::MakeTree { .. }
@@ -178,9 +178,9 @@ mod test {
         let (mut connection, server) = connected();
         say(&server, &Request::List.encode());
         assert!(matches!(connection.receive(), Err(Lost::OutOfPhase(_))));
-        say(&server, &Request::Hello.encode());
-        assert!(matches!(connection.receive(), Ok(Some((Request::Hello, _)))));
-        say(&server, &Request::Hello.encode());
+        say(&server, &Request::Hello { ready: 0 }.encode());
+        assert!(matches!(connection.receive(), Ok(Some((Request::Hello { ready: 0 }, _)))));
+        say(&server, &Request::Hello { ready: 0 }.encode());
         assert!(matches!(connection.receive(), Err(Lost::OutOfPhase(_))));
     }
 
@@ -194,7 +194,7 @@ mod test {
     #[test]
     fn descriptors_that_nobody_asked_for_end_the_connection() {
         let (mut connection, server) = connected();
-        let message = Request::Hello.encode();
+        let message = Request::Hello { ready: 0 }.encode();
         socket::send(server.as_fd(), &message, &[server.as_fd()]).unwrap();
         assert!(matches!(connection.receive(), Err(Lost::Descriptors(1))));
     }

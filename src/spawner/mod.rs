@@ -2,6 +2,7 @@
 //!
 //! It trusts nothing that the server sends: each message is bounded, versioned, checked against its own
 //! ceilings, and permitted only in the right phase. When the connection ends, every sandbox ends and it exits.
+//! The connection is inherited from `kiln serve`, or the first on a socket that the service manager listens on.
 //! Not here: HTTP, JSON, tokio, sled (`tests/symbols.rs`).
 mod cgroup;
 mod connection;
@@ -11,6 +12,7 @@ mod disposal;
 mod identity;
 mod image;
 mod landlock;
+mod life;
 mod mold;
 mod network;
 mod number;
@@ -18,6 +20,7 @@ pub mod options;
 mod prepare;
 mod sandbox;
 mod server;
+mod service;
 mod stock;
 mod tree;
 
@@ -25,8 +28,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use crate::base::id::InstanceId;
+use crate::base::time::instant;
 use crate::sys::process::SingleThreaded;
-use crate::sys::socket;
+use crate::sys::{socket, supervisor};
 
 /// What all sandboxes of this spawner are made from.
 #[derive(Debug)]
@@ -58,10 +63,32 @@ impl Host {
 ///
 /// # Errors
 /// Says what is missing and what to do.
-pub fn run_on_standard_input(options: options::Options) -> io::Result<()> {
+pub fn run_on_standard_input(instance: InstanceId) -> io::Result<()> {
     let socket = socket::inherited(0)?;
-    let host = prepare::prepare(options)?;
-    server::Server::new(host, socket, options.ready)?.serve()
+    let host = prepare::prepare(instance)?;
+    let life = life::Life::new(None, instant());
+    server::Server::new(host, socket, server::terminate_by_descriptor()?, life)?.serve()
+}
+
+/// Prepares the host, tells the service manager, and serves the first server that connects to the socket that it handed
+/// over, until that is closed.
+///
+/// # Errors
+/// Says what is missing and what to do.
+pub fn run_as_a_service(variable: &dyn Fn(&str) -> Option<String>) -> io::Result<()> {
+    let own = std::process::id();
+    let socket = supervisor::handed_over(own, variable)?;
+    let socket = socket.ok_or_else(|| io::Error::other("no socket was handed over: start kiln-spawner.socket"))?;
+    let listener = service::Listener::new(socket)?;
+    let supervisor = supervisor::Supervisor::find(own, variable)?;
+    let host = prepare::prepare(listener.instance()).inspect_err(|_told_later| listener.turn_away())?;
+    let signals = server::terminate_by_descriptor()?;
+    let mut life = life::Life::new(supervisor, instant());
+    life.ready();
+    match listener.wait(&signals, &mut life)? {
+        Some(server) => server::Server::new(host, server, signals, life)?.serve(),
+        None => host.layout.remove(),
+    }
 }
 
 /// Log lines go to the standard error, which the server passes on. One that cannot be written is dropped: without

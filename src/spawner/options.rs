@@ -1,19 +1,20 @@
-//! What `kiln-spawner` is told when it is started. Its descriptor 0 is the socket to the server.
+//! What `kiln-spawner` is told when it is started: where its server is.
 use crate::base::id::InstanceId;
 
 /// The arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Which installation it serves.
-    pub instance: InstanceId,
-    /// How many sandboxes stand before anybody asks for them.
-    pub ready: usize,
+pub enum Options {
+    /// Descriptor 0 is the socket to the server of this installation.
+    OnStandardInput(InstanceId),
+    /// The service manager hands over a socket on which the server connects.
+    AsService,
 }
 
 /// The arguments are not what this program takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "usage: kiln-spawner --instance ID --ready NUMBER, with the server's socket as descriptor 0 (started by `kiln serve`): {0}"
+    "usage: kiln-spawner --instance ID, with the server's socket as descriptor 0 (started by `kiln serve`), or \
+     kiln-spawner --service (started by kiln-spawner.socket): {0}"
 )]
 pub struct Usage(String);
 
@@ -25,10 +26,10 @@ impl Options {
     pub fn parse<I: IntoIterator<Item = String>>(arguments: I) -> Result<Self, Usage> {
         let words: Vec<String> = arguments.into_iter().collect();
         match words.as_slice() {
-            [name, id, second, number] if name == "--instance" && second == "--ready" => {
+            [word] if word == "--service" => Ok(Self::AsService),
+            [name, id] if name == "--instance" => {
                 let instance = id.parse().map_err(|fault| Usage(format!("--instance {id}: {fault}")))?;
-                let ready = number.parse().map_err(|fault| Usage(format!("--ready {number}: {fault}")))?;
-                Ok(Self { instance, ready })
+                Ok(Self::OnStandardInput(instance))
             }
             other => Err(Usage(format!("found {other:?}"))),
         }
@@ -44,12 +45,12 @@ mod test {
     }
 
     #[test]
-    fn both_are_there_and_nothing_else() {
-        let whole = ["--instance", "00000000000000ff", "--ready", "4"];
-        assert_eq!(parse(&whole), Ok(Options { instance: InstanceId(255), ready: 4 }));
+    fn one_of_both_is_there_and_nothing_else() {
+        let whole = ["--instance", "00000000000000ff"];
+        assert_eq!(parse(&whole), Ok(Options::OnStandardInput(InstanceId(255))));
+        assert_eq!(parse(&["--service"]), Ok(Options::AsService));
         assert!((0..whole.len()).all(|count| parse(&whole[..count]).is_err()));
-        assert!(parse(&["--instance", "x", "--ready", "4"]).is_err());
-        assert!(parse(&["--instance", "00000000000000ff", "--ready", "-1"]).is_err());
-        assert!(parse(&[&whole[..], &["more"]].concat()).is_err());
+        assert!(parse(&["--instance", "x"]).is_err());
+        assert!(parse(&[&whole[..], &["--service"]].concat()).is_err());
     }
 }

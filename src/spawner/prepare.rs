@@ -22,7 +22,6 @@ use super::image::{Template, make_folder};
 use super::landlock::Policy;
 use super::mold;
 use super::network::Unused;
-use super::options::Options;
 use crate::base::id::InstanceId;
 use crate::sys::memfd::{self, Kind};
 use crate::sys::mount::{self, Attributes};
@@ -60,7 +59,7 @@ const KEPT: &[Capability] = &[
 ];
 
 /// Does it all.
-pub(super) fn prepare(options: Options) -> io::Result<Host> {
+pub(super) fn prepare(instance: InstanceId) -> io::Result<Host> {
     let say = |what: &'static str| move |error: io::Error| io::Error::other(format!("{what}: {error}"));
     if !geteuid().is_root() {
         return Err(io::Error::other("kiln-spawner must be started as root"));
@@ -68,9 +67,9 @@ pub(super) fn prepare(options: Options) -> io::Result<Host> {
     let single = SingleThreaded::prove()?;
     process::raise_open_files(OPEN_FILES).map_err(say("raise the limit of open files"))?;
     make_run_folder().map_err(say("make /run/kiln"))?;
-    let instance = lock_instance(options.instance)?;
-    let blocks = Blocks::reserve(Path::new(RUN), options.instance).map_err(say("reserve user ids"))?;
-    let layout = Layout::prepare(options.instance).map_err(say("prepare the cgroups"))?;
+    let lock = lock_instance(instance)?;
+    let blocks = Blocks::reserve(Path::new(RUN), instance).map_err(say("reserve user ids"))?;
+    let layout = Layout::prepare(instance).map_err(say("prepare the cgroups"))?;
     own_mounts().map_err(say("make a mount namespace"))?;
     hide_uptime().map_err(say("make a time namespace"))?;
     let stage = Path::new(STAGE);
@@ -83,7 +82,7 @@ pub(super) fn prepare(options: Options) -> io::Result<Host> {
     let mold = mold::make(stage, &unused, &policy, JOB_FILTER).map_err(say("make the mold of sandboxes"))?;
     let stage = stage.to_path_buf();
     let disposal = Disposal::default();
-    Ok(Host { single, layout, blocks, disposal, template, stage, mold, init, _instance: instance })
+    Ok(Host { single, layout, blocks, disposal, template, stage, mold, init, _instance: lock })
 }
 
 /// Root creates and locks files here, so that nobody else may put anything there.

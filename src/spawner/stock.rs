@@ -45,9 +45,14 @@ const FIRST_WISH: Wish = Wish {
 };
 
 impl Stock {
+    /// None stands ready until the server has said how many.
+    pub(super) const fn new() -> Self {
+        Self { most: 0, last: 0, wish: FIRST_WISH, paused_until: None }
+    }
+
     /// At most so many stand ready.
-    pub(super) const fn new(most: usize) -> Self {
-        Self { most, last: 0, wish: FIRST_WISH, paused_until: None }
+    pub(super) const fn keep(&mut self, most: usize) {
+        self.most = most;
     }
 
     /// A number that no sandbox or tree had before.
@@ -99,7 +104,9 @@ mod test {
 
     #[test]
     fn after_a_failure_none_is_made_for_a_while() {
-        let (mut stock, now) = (Stock::new(2), instant());
+        let (mut stock, now) = (Stock::new(), instant());
+        assert!(!stock.wants(0, now));
+        stock.keep(2);
         assert!(stock.wants(1, now) && !stock.wants(2, now));
         stock.pause(now);
         assert!(!stock.wants(0, now));
@@ -110,7 +117,7 @@ mod test {
 
     #[test]
     fn no_number_is_given_twice() {
-        let mut stock = Stock::new(0);
+        let mut stock = Stock::new();
         assert_ne!(stock.number(), stock.number());
     }
 }

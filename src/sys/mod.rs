@@ -3,6 +3,7 @@
 //! What `nix` wraps safely is called where it is needed; here stands only what it does not wrap, or
 //! what hands out descriptors. Every descriptor is born close-on-exec.
 pub mod attribute;
+
 pub mod landlock;
 pub mod memfd;
 pub mod mount;
@@ -12,3 +13,4 @@ pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod supervisor;

@@ -267,7 +267,10 @@ fn close_from(first: u32) -> io::Result<()> {
 /// Says what to set before the start.
 pub fn raise_open_files(wanted: u64) -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, soft.max(wanted), hard.max(wanted)).map_err(|errno| {
+    if soft >= wanted {
+        return Ok(());
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).map_err(|errno| {
         io::Error::other(format!("from {hard} to {wanted}: {errno}; set LimitNOFILE={wanted} or `ulimit -n`"))
     })
 }

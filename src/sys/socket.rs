@@ -1,10 +1,13 @@
 //! Packets with descriptors beside them (unix(7): `SOCK_SEQPACKET`, `SCM_RIGHTS`).
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind,
+    getsockname, recvmsg, sendmsg, socket, socketpair,
 };
 
 /// Two connected ends.
@@ -13,6 +16,57 @@ use nix::sys::socket::{
 /// What the kernel says.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+}
+
+fn new() -> io::Result<OwnedFd> {
+    Ok(socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?)
+}
+
+/// Listens at a path that is free.
+///
+/// # Errors
+/// What bind(2) says.
+pub fn listen(path: &Path) -> io::Result<OwnedFd> {
+    let listener = new()?;
+    bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
+    nix::sys::socket::listen(&listener, Backlog::MAXCONN)?;
+    Ok(listener)
+}
+
+/// Connects to who listens at a path; waits while too many others do.
+///
+/// # Errors
+/// What connect(2) says.
+pub fn connect(path: &Path) -> io::Result<OwnedFd> {
+    let socket = new()?;
+    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(socket)
+}
+
+/// The next one that connected, if one has. Does not wait.
+///
+/// # Errors
+/// What accept(2) says.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let mut waiting = [PollFd::new(listener, PollFlags::POLLIN)];
+    if poll(&mut waiting, PollTimeout::ZERO)? == 0 {
+        return Ok(None);
+    }
+    match accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+        // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
+        Ok(number) => Ok(Some(unsafe { OwnedFd::from_raw_fd(number) })),
+        Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNABORTED) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Where a socket listens.
+///
+/// # Errors
+/// When it has no path.
+pub fn path_of(socket: &impl AsFd) -> io::Result<PathBuf> {
+    let address: UnixAddr = getsockname(socket.as_fd().as_raw_fd())?;
+    address.path().map(Path::to_path_buf).ok_or_else(|| io::Error::other("the socket has no path"))
 }
 
 /// What a receive brought.

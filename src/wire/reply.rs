@@ -13,6 +13,8 @@ pub enum Reply {
     Welcome {
         /// How limits are put in force: `cgroup v2`, `cgroup v1`.
         cgroups: String,
+        /// The spawner's process.
+        pid: u32,
     },
     /// A tree exists.
     TreeMade {
@@ -187,7 +189,10 @@ impl Reply {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::open(self.kind());
         match self {
-            Self::Welcome { cgroups } => writer.text(cgroups),
+            Self::Welcome { cgroups, pid } => {
+                writer.text(cgroups);
+                writer.u32(*pid);
+            }
             Self::TreeMade { tree, first_id } => {
                 writer.u64(tree.0);
                 writer.u32(*first_id);
@@ -250,7 +255,7 @@ impl Reply {
 
     fn take(kind: u16, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind {
-            101 => Self::Welcome { cgroups: reader.text()?.to_owned() },
+            101 => Self::Welcome { cgroups: reader.text()?.to_owned(), pid: reader.u32()? },
             102 => Self::TreeMade { tree: TreeId(reader.u64()?), first_id: reader.u32()? },
             103 => Self::TreeRefused { tree: TreeId(reader.u64()?), refusal: take_refusal(reader)? },
             104 => Self::Refused { sandbox: SandboxId(reader.u64()?), refusal: take_refusal(reader)? },
@@ -326,7 +331,7 @@ mod test {
         let refusal = Refusal { what: String::from("memory"), asked: 2, ceiling: 1 };
         let counters = Counters { wall_us: Some(1), inodes_free: Some(2), ..Counters::default() };
         for reply in [
-            Reply::Welcome { cgroups: String::from("cgroup v2") },
+            Reply::Welcome { cgroups: String::from("cgroup v2"), pid: 7 },
             Reply::TreeMade { tree: TreeId(1), first_id: 7 },
             Reply::TreeRefused { tree: TreeId(1), refusal: refusal.clone() },
             Reply::Refused { sandbox: SandboxId(1), refusal },
@@ -355,8 +360,8 @@ mod test {
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        let reply = Reply::Welcome { cgroups: "é".repeat(1000) };
-        let Ok(Reply::Welcome { cgroups }) = Reply::decode(&reply.encode()) else { panic!("welcome") };
+        let reply = Reply::Welcome { cgroups: "é".repeat(1000), pid: 7 };
+        let Ok(Reply::Welcome { cgroups, .. }) = Reply::decode(&reply.encode()) else { panic!("welcome") };
         assert_eq!(cgroups, "é".repeat(512));
     }
 }

@@ -14,7 +14,10 @@ pub const START_DESCRIPTORS: usize = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Opens the connection.
-    Hello,
+    Hello {
+        /// How many sandboxes are to stand before anybody asks for them.
+        ready: u32,
+    },
     /// Make an empty writable tree for a job.
     MakeTree {
         /// Its new name.
@@ -107,7 +110,8 @@ impl Request {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::open(self.kind());
         match self {
-            Self::Hello | Self::List => {}
+            Self::Hello { ready } => writer.u32(*ready),
+            Self::List => {}
             Self::MakeTree { tree, bytes, inodes } => {
                 writer.u64(tree.0);
                 writer.u64(*bytes);
@@ -142,7 +146,7 @@ impl Request {
 
     const fn kind(&self) -> u16 {
         match self {
-            Self::Hello => 1,
+            Self::Hello { .. } => 1,
             Self::MakeTree { .. } => 2,
             Self::DropTree { .. } => 3,
             Self::Start(_) => 4,
@@ -171,7 +175,7 @@ impl Request {
 
     fn take(kind: u16, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind {
-            1 => Self::Hello,
+            1 => Self::Hello { ready: reader.u32()? },
             2 => Self::MakeTree { tree: TreeId(reader.u64()?), bytes: reader.u64()?, inodes: reader.u64()? },
             3 => Self::DropTree { tree: TreeId(reader.u64()?) },
             4 => Self::Start(Box::new(Start {
@@ -251,7 +255,7 @@ mod test {
     #[test]
     fn a_request_survives_the_wire() {
         for request in [
-            Request::Hello,
+            Request::Hello { ready: 8 },
             Request::MakeTree { tree: TreeId(1), bytes: 2, inodes: 3 },
             Request::DropTree { tree: TreeId(1) },
             start(),

@@ -37,7 +37,7 @@ fn serve() -> io::Result<()> {
 fn answer(socket: &OwnedFd, request: Request, descriptors: Vec<OwnedFd>) -> io::Result<()> {
     let say = |reply: Reply| socket::send(socket.as_fd(), &reply.encode(), &[]);
     match request {
-        Request::Hello => say(Reply::Welcome { cgroups: String::from("none") }),
+        Request::Hello { .. } => say(Reply::Welcome { cgroups: String::from("none"), pid: std::process::id() }),
         Request::MakeTree { tree, .. } => say(Reply::TreeMade { tree, first_id: 0 }),
         Request::Start(start) => {
             let (sandbox, process) = (start.sandbox, ProcessId::MAIN);

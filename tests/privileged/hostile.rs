@@ -35,9 +35,9 @@ struct Hostile {
 impl Hostile {
     fn start() -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_kiln-spawner"));
-        let (spawner, wire) = spawner::start(program, InstanceId::random(), 0).unwrap();
+        let (spawner, wire) = spawner::start(program, InstanceId::random()).unwrap();
         let hostile = Self { spawner, wire };
-        hostile.say(&Request::Hello, &[]);
+        hostile.say(&Request::Hello { ready: 0 }, &[]);
         assert!(matches!(hostile.hear(), Some(Reply::Welcome { .. })));
         hostile.make_tree(WORK);
         hostile

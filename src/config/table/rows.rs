@@ -2,12 +2,10 @@
 use crate::config::kind::{Kind, Presence};
 use crate::config::table::{Key, Warned, count, row};
 use crate::lang::folder;
+use crate::plan::ceiling;
 
 /// Where the time in which a request must have arrived ends being one.
 const LONGEST_REQUEST_SECONDS: u32 = 3600;
-
-/// Of sandboxes that nobody uses yet. Each takes some memory and a block of user ids.
-const MOST_READY: u32 = 128;
 
 /// A body is read into memory whole.
 const LARGEST_REQUEST: u64 = 1 << 30;
@@ -123,9 +121,8 @@ pub(super) const AFTER_JOBS: &[Key] = &[
         "sandbox.spawner_socket",
         Kind::Path(Presence::Optional),
         "null",
-        "Where a spawner listens that is a unit of its own; null: kiln serve, started as root, starts one.",
-    )
-    .only("null", "a spawner as a unit of its own is not built yet: leave it null"),
+        "The socket of a spawner that is a unit of its own, as kiln.service has it; null: kiln serve, started as root, starts one.",
+    ),
     row(
         "sandbox.user",
         Kind::Text,
@@ -134,7 +131,7 @@ pub(super) const AFTER_JOBS: &[Key] = &[
     ),
     row(
         "sandbox.ready",
-        count("sandboxes", 0, MOST_READY),
+        count("sandboxes", 0, ceiling::READY),
         "8",
         "Sandboxes that are prepared before a job asks; each is used once. 0: each is made on request, which takes longer.",
     ),

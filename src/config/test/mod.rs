@@ -345,11 +345,11 @@ fn a_file_that_cannot_be_read_is_a_fault_with_its_path() {
 
 #[test]
 fn what_is_not_built_is_refused_by_name_and_place() {
-    let config = load_flags(&["sandbox.spawner_socket=/run/s", "api.auth.enabled=false"], &[]).unwrap();
+    let config = load_flags(&["api.tls.enabled=true", "api.auth.enabled=false"], &[]).unwrap();
     let refused = config.refusals().to_string();
     assert_eq!(
         refused,
-        "sandbox.spawner_socket: a spawner as a unit of its own is not built yet: leave it null (from flag --set)"
+        "api.tls.enabled: TLS is not built yet: set KILN_API_TLS_ENABLED=false and encrypt in front (from flag --set)"
     );
 }
 

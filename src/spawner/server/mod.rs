@@ -20,6 +20,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use super::Host;
 use super::connection::{Connection, Lost};
 use super::create;
+use super::life::Life;
 use super::number::Number;
 use super::sandbox::{Phase, Sandbox};
 use super::stock::Stock;
@@ -59,6 +60,7 @@ pub(super) struct Server {
     timer: TimerFd,
     /// SIGTERM: somebody wants the spawner to end although its server lives.
     signals: SignalFd,
+    life: Life,
     connection: Connection,
     sandboxes: Vec<Sandbox>,
     trees: Vec<NamedTree>,
@@ -68,17 +70,16 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// At most `ready` sandboxes stand before anybody asks for them.
-    pub(super) fn new(host: Host, socket: OwnedFd, ready: usize) -> io::Result<Self> {
+    /// `signals` is SIGTERM, as [`terminate_by_descriptor`] has it.
+    pub(super) fn new(host: Host, socket: OwnedFd, signals: SignalFd, life: Life) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
-        let signals = terminate_by_descriptor()?;
         let connection = Connection::new(socket);
         epoll.add(connection.socket(), EpollEvent::new(EpollFlags::EPOLLIN, SOCKET))?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL))?;
-        let (sandboxes, trees, stock) = (Vec::new(), Vec::new(), Stock::new(ready));
-        Ok(Self { host, epoll, timer, signals, connection, sandboxes, trees, stock, rest: None })
+        let (sandboxes, trees, stock) = (Vec::new(), Vec::new(), Stock::new());
+        Ok(Self { host, epoll, timer, signals, life, connection, sandboxes, trees, stock, rest: None })
     }
 
     /// Serves until the connection ends, then ends every sandbox and removes what this instance has.
@@ -122,6 +123,7 @@ impl Server {
             }
         }
         self.host.disposal.reap();
+        self.life.turn(now);
         self.look_at_limits(now)?;
         self.look_at_rest(now);
         if socket_event { self.on_socket(now) } else { Ok(()) }
@@ -151,7 +153,8 @@ impl Server {
     fn set_timer(&self) -> io::Result<()> {
         let helpers = self.host.disposal.is_busy().then(|| instant() + HELPERS_PAUSE);
         let stock = self.next_look_at_stock(instant());
-        match self.sandboxes.iter().filter_map(Sandbox::deadline).chain(helpers).chain(stock).chain(self.rest).min() {
+        let others = helpers.into_iter().chain(stock).chain(self.rest).chain(self.life.deadline());
+        match self.sandboxes.iter().filter_map(Sandbox::deadline).chain(others).min() {
             None => self.timer.unset()?,
             Some(deadline) => {
                 // A time of zero would switch the timer off (timerfd_settime(2)).
@@ -219,6 +222,7 @@ impl Server {
 
     /// Ends everything, without anybody to tell.
     fn farewell(mut self) -> io::Result<()> {
+        self.life.stopping();
         for sandbox in &mut self.sandboxes {
             sandboxes::end(sandbox, Cause::Requested);
         }
@@ -254,7 +258,7 @@ fn has_ended_by(sandbox: &Sandbox, deadline: Instant) -> io::Result<bool> {
 }
 
 /// Every job's child unblocks it again (`sys::signal`).
-fn terminate_by_descriptor() -> io::Result<SignalFd> {
+pub(super) fn terminate_by_descriptor() -> io::Result<SignalFd> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGTERM);
     set.thread_block()?;

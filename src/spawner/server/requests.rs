@@ -21,10 +21,7 @@ impl Server {
     /// Every request has its arm: what is not built is refused by name.
     pub(super) fn handle(&mut self, request: Request, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), Lost> {
         let (sandbox, name) = match request {
-            Request::Hello => {
-                let cgroups = self.host.layout.name().to_owned();
-                return self.connection.send(&Reply::Welcome { cgroups });
-            }
+            Request::Hello { ready } => return self.welcome(ready),
             Request::MakeTree { tree, bytes, inodes } => return self.make_tree(tree, Size { bytes, inodes }, now),
             Request::DropTree { tree } => {
                 self.drop_tree(tree);
@@ -45,6 +42,17 @@ impl Server {
             Request::Adopt { sandbox } => (sandbox, "Adopt"),
         };
         self.connection.send(&Reply::Refused { sandbox, refusal: Refusal::not_built(name) })
+    }
+
+    fn welcome(&mut self, ready: u32) -> Result<(), Lost> {
+        let (asked, ceiling) = (u64::from(ready), u64::from(ceiling::READY));
+        if asked > ceiling {
+            let refusal = Refusal { what: String::from("sandboxes that stand ready"), asked, ceiling };
+            return self.connection.send(&Reply::Refused { sandbox: SandboxId(0), refusal });
+        }
+        self.stock.keep(usize::try_from(ready).unwrap_or(0));
+        let (cgroups, pid) = (self.host.layout.name().to_owned(), std::process::id());
+        self.connection.send(&Reply::Welcome { cgroups, pid })
     }
 
     fn make_tree(&mut self, id: TreeId, size: Size, now: Instant) -> Result<(), Lost> {
