@@ -6,8 +6,10 @@ CARGO ?= cargo
 # For the demo. Each recipe is one plain command, which make runs without a shell: on Ctrl-C it then
 # waits until the script has cleaned up.
 export KEEP PORT
+# For the installation.
+export DESTDIR PREFIX
 
-.PHONY: help deps build demo test test-vm bench leak density fmt lint advisories
+.PHONY: help deps build install uninstall deb demo test test-vm bench leak density fmt lint advisories
 
 help:
 	@echo 'make demo      build, start the daemon on 127.0.0.1, run real programs (KEEP=1, PORT=N)'
@@ -17,6 +19,9 @@ help:
 	@echo 'make leak      10,000 jobs through the release build, and what the host shows before and after (root)'
 	@echo 'make density   500 sandboxes at once in the release build, and what each needs (root)'
 	@echo 'make build     release build of kiln and kiln-spawner'
+	@echo 'make install   copy the release build and the units into the system (DESTDIR, PREFIX=/usr/local; root)'
+	@echo 'make uninstall remove these files; settings and data stay'
+	@echo 'make deb       build the Debian package from a release build'
 	@echo 'make deps      install the Debian packages that building and testing need'
 	@echo 'make fmt lint  format the code; run clippy as the tests do'
 	@echo 'make advisories   known vulnerabilities of dependencies (needs cargo-deny, network)'
@@ -27,6 +32,16 @@ deps:
 build:
 	packaging/deps.sh build
 	$(CARGO) build --release --locked --bins
+
+install:
+	packaging/install.sh
+
+uninstall:
+	packaging/install.sh uninstall
+
+deb: build
+	packaging/deps.sh deb
+	packaging/deb.sh
 
 demo:
 	packaging/demo.sh

@@ -2,7 +2,7 @@
 # Installs the Debian packages that are missing for a purpose, and names what it cannot install.
 #
 #   packaging/deps.sh make|build|demo|test      (each contains the one before)
-#   packaging/deps.sh bench                     (contains build)
+#   packaging/deps.sh bench|deb                 (each contains build)
 #
 # With every package there it needs no root and touches nothing. Downloaded packages are kept in
 # $BUILD_CACHE/debs (default /var/cache/kiln), which may be deleted.
@@ -16,16 +16,18 @@ packages=()
 case $purpose in
   test)
     packages+=(binutils mmdebstrap e2fsprogs erofs-utils cpio xz-utils qemu-system-x86 python3-venv chromium) ;;&
+  test | deb)
+    packages+=(dpkg-dev) ;;&
   bench)
     packages+=(bubblewrap crun python3 util-linux) ;;&
   test | demo)
     packages+=(curl jq python3 procps) ;;&
-  test | demo | bench | build)
+  test | demo | bench | deb | build)
     packages+=(gcc libc6-dev libseccomp-dev pkg-config) ;;&
-  test | demo | bench | build | make)
+  test | demo | bench | deb | build | make)
     packages+=(make ca-certificates) ;;
   *)
-    echo "usage: packaging/deps.sh make|build|demo|test|bench" >&2
+    echo "usage: packaging/deps.sh make|build|demo|test|bench|deb" >&2
     exit 2 ;;
 esac
 
