@@ -22,6 +22,7 @@ QEMU = os.environ.get("TEST_VM_QEMU", "qemu-system-x86_64")
 DISK_MB = int(os.environ.get("TEST_VM_SHARE_MB", "512"))
 BOOT_SECONDS = 180
 CONNECT_SECONDS = 30
+SHUTDOWN_SECONDS = 180
 # For a command of the bed's own.
 MUST_SECONDS = 120
 # How much later than its own time limit a command may be silent.
@@ -123,6 +124,14 @@ class Guest:
             if status == "failed":
                 raise BedError("the state could not be saved")
             time.sleep(0.02)
+
+    def shut_down(self):
+        """Ends the guest as an operator would, so that its disk can be booted again."""
+        self._send({"argv": ["systemctl", "poweroff"], "timeout": MUST_SECONDS, "env": {}})
+        try:
+            self.qemu.wait(SHUTDOWN_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise BedError("the guest does not shut down: " + self._logs()) from None
 
     # --- the start
 

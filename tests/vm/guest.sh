@@ -4,58 +4,19 @@
 # passed. Time limits are multiplied by TEST_TIME_SCALE, but for privileged_seconds, which is what all
 # of those tests may take in the guest.
 #
-# In /share: bin/kiln, bin/kiln-spawner, tests/privileged, and hostile, the compiled programs of the
-# hostile corpus. TEST_BUILT_IN is the folder where the tests expect the two binaries.
+# In /share: bin/kiln, bin/kiln-spawner, tests/privileged, kiln-spawner.service, checks.sh, and hostile,
+# the compiled programs of the hostile corpus. TEST_BUILT_IN is the folder where the tests expect the
+# two binaries.
 set -uo pipefail
 
-scale=${TEST_TIME_SCALE:-1}
 unit=kiln-vm
 port=8080
 base=http://127.0.0.1:$port
 privileged_seconds=1200
 work=$(mktemp -d /tmp/vm-test.XXXXXX)
 chmod 711 "$work" # the daemon gives up root, and must still reach its data
-passed=0
-failed=0
 
-# Each with the seconds since the start.
-pass() { passed=$((passed + 1)); printf 'ok   %4ss  %s\n' "$SECONDS" "$1"; }
-fail() { failed=$((failed + 1)); printf 'FAIL %4ss  %s\n' "$SECONDS" "$1"; shift; [ $# = 0 ] || printf '%s\n' "$@" | sed 's/^/      /'; }
-
-# check NAME COMMAND...: passes when the command does; its output is shown when it does not.
-check() {
-  local name=$1 output
-  shift
-  if output=$("$@" 2>&1); then pass "$name"; else fail "$name" "$output"; fi
-}
-
-# within SECONDS COMMAND...: waits for the command to succeed.
-within() {
-  local deadline=$((SECONDS + $1 * scale))
-  shift
-  until "$@"; do
-    [ "$SECONDS" -lt "$deadline" ] || return 1
-    sleep 0.1
-  done
-}
-
-# --- what a job leaves, seen from the host
-
-# Neither root's nor the system's, nor the server, which has a user of its own.
-job_processes() {
-  ps -e -o uid=,pid=,comm= |
-    awk -v server="$(systemctl show -P MainPID "$unit")" \
-      '$1 >= 1000 && $1 != 65534 && $2 != server'
-}
-kiln_processes() { ps -e -o pid=,comm= | awk '$2 ~ /^kiln/'; }
-kiln_groups() { find /sys/fs/cgroup -type d -name '*kiln*'; }
-kiln_mounts() { grep -i kiln /proc/1/mountinfo; }
-net_namespaces() { lsns -n -r -t net -o NS | sort; }
-
-# Prints what is there, and fails if there is something.
-none() { local found; found=$("$@"); printf '%s' "$found"; [ -z "$found" ]; }
-soon_none() { within 3 none "$@" >/dev/null || none "$@"; }
-same_net_namespaces() { [ "$(net_namespaces)" = "$net_namespaces_before" ]; }
+. /share/checks.sh
 
 # --- the daemon
 
@@ -202,11 +163,22 @@ link_binaries() {
   ln -sf /share/bin/kiln /share/bin/kiln-spawner "$TEST_BUILT_IN/"
 }
 
+# What sandboxes inherit of the spawner's unit is in force for the tests too: they then hold for both
+# ways to start.
+inherited() {
+  local line
+  grep -E '^(SystemCall|Restrict|DevicePolicy|KeyringMode|NoNewPrivileges)' /share/kiln-spawner.service |
+    while read -r line; do printf '%s\n' -p "$line"; done
+}
+
 test_privileged() {
+  local hardened
+  mapfile -t hardened < <(inherited)
+  [ "${#hardened[@]}" -ge 16 ] || fail "the unit of the spawner has settings that sandboxes inherit" "${hardened[@]}"
   link_binaries
   if systemd-run --quiet --wait --pipe --collect --unit=kiln-privileged \
     -p Type=exec -p Delegate=yes -p TasksMax=infinity -p WorkingDirectory="$work" \
-    -p RuntimeMaxSec="$privileged_seconds" -p TimeoutStopSec=20 \
+    -p RuntimeMaxSec="$privileged_seconds" -p TimeoutStopSec=20 "${hardened[@]}" \
     -E TEST_TIME_SCALE="$scale" -E RUST_BACKTRACE=1 -E TEST_HOSTILE_PROGRAMS=/share/hostile /share/tests/privileged --nocapture \
     --skip toolchain --skip golden; then
     pass "the privileged tests pass in a delegated unit"
@@ -220,5 +192,4 @@ test_privileged() {
 
 test_daemon
 test_privileged
-echo "vm: $passed checks passed, $failed failed"
-[ "$failed" = 0 ]
+conclude "a unit of systemd-run"

@@ -3,11 +3,12 @@
 
   vmbed.py snap [-s SUITE]
         boots a guest and keeps the booted state (`run` does it too, when there is none)
-  vmbed.py run [-s SUITE] [--cold] [-d DIR] [-o OUT] [-e NAME=VALUE] [-t SECONDS] [--ssh] [-v] -- CMD...
+  vmbed.py run [-s SUITE] [--cold] [-k DISK] [-d DIR] [-o OUT] [-e NAME=VALUE] [-t SECONDS] [--ssh] [-v] -- CMD...
         a CMD of one word goes to bash -c
 
 DIR is /share in the guest, read-only; what CMD leaves in /out is unpacked into OUT, also when CMD
-fails. The guest starts from the same disk every time, and what it writes is thrown away. CMD finds
+fails. The guest starts from the same disk every time, and what it writes is thrown away; with -k it is
+kept in the file DISK: the guest is shut down after CMD, and the next run with the same DISK boots from it. CMD finds
 TEST_TIME_SCALE in its environment: its time limits are to be multiplied by it. --cold boots instead
 of resuming; --ssh keeps the guest until Ctrl-C and says how to get in.
 
@@ -149,6 +150,7 @@ def parse_arguments(argv):
     parser.add_argument("-e", "--env", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("-t", "--timeout", type=float, default=600)
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("-k", "--keep", metavar="DISK")
     parser.add_argument("--ssh", action="store_true")
     parser.add_argument("-v", "--verbose", action="store_true")
     options = parser.parse_args(argv)
@@ -162,18 +164,26 @@ def main():
     marks = Marks()
     image = build_image(options.suite)
     marks.add("image")
-    if options.cold:
-        state, disk = None, f"{image}/root.ext4"
-    else:
+    state, disk = None, f"{image}/root.ext4"
+    if options.keep and os.path.exists(options.keep):
+        disk = options.keep
+    elif not options.cold:
         state, disk = saved_state(image, options.memory)
         marks.add("state")
+    if options.keep and disk != options.keep:
+        subprocess.run(["cp", "--sparse=always", disk, options.keep], check=True)
+        disk = options.keep
+        marks.add("disk")
     status = 0
     if options.what == "run":
-        with Guest(image, disk, options.memory, options.dir, state) as guest:
+        keep = options.keep is not None
+        with Guest(image, disk, options.memory, options.dir, state, keep_writes=keep) as guest:
             marks.add("up")
             status = run_command(guest, options, command, marks)
             if options.ssh:
                 wait_for_visitors(image, guest)
+            if keep:
+                guest.shut_down()
         marks.add("down")
     if options.verbose:
         print("vmbed:", marks, file=sys.stderr)
