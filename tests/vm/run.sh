@@ -17,7 +17,7 @@ service_seconds=600
 reboot_seconds=240
 guest_seconds=1400
 bed_seconds=1750
-tool_seconds=600
+tool_seconds=900
 
 root_is_reachable || {
   echo "test-vm: the test bed needs root, or sudo that works without a terminal" >&2
@@ -53,8 +53,8 @@ objcopy --strip-debug "$privileged" "$share/tests/privileged"
 mkdir "$share/hostile"
 tests/hostile/compile.sh tests/hostile/c "$share/hostile"
 cp tests/vm/{checks,guest,service}.sh systemd/kiln-spawner.service "$share/"
-package=$(tests/limited.py "$tool_seconds" packaging/deb.sh)
-cp "$package" "$share/kiln.deb"
+# cargo-deb removes the package of another version.
+cp "$(tests/limited.py "$tool_seconds" packaging/deb.sh)" "$share/kiln.deb"
 cp "$(tests/limited.py "$tool_seconds" packaging/deb.sh "$newer")" "$share/newer.deb"
 
 # What is in the package, without its documents and what dpkg needs, is what `make install` copies.
@@ -62,7 +62,7 @@ installed=$(mktemp -d "${TMPDIR:-/tmp}/kiln-vm.XXXXXX")
 trap 'as_root rm -rf "$share" "$installed"' EXIT
 DESTDIR=$installed PREFIX=/usr packaging/install.sh
 listed() { sed -E 's|^\.?/?||' | grep -v -e '/$' -e '^usr/share/doc/' | sort; }
-if ! diff <(dpkg-deb -c "$package" | awk '{ print $6 }' | listed) <(cd "$installed" && find . -type f | listed); then
+if ! diff <(dpkg-deb -c "$share/kiln.deb" | awk '{ print $6 }' | listed) <(cd "$installed" && find . -type f | listed); then
   echo "test-vm: the package and \`make install\` differ" >&2
   exit 1
 fi
