@@ -149,6 +149,7 @@ pub(super) fn facts() -> Found {
     // The kernel keeps what a process with CAP_SYS_RESOURCE set as the least (proc_pid_oom_score_adj(5)).
     let capable = u64::from_str_radix(&host::status(own, "CapEff"), 16).unwrap() & (1 << 24) != 0;
     facts.insert(String::from("out of memory"), json!(if capable { "EACCES" } else { "OK" }));
+    facts.insert(String::from("filters of a job"), json!(host::filters_of_a_job()));
     facts
 }
 
