@@ -55,6 +55,9 @@ struct Isolation {
     cgroups: String,
     /// Name of the seccomp profile.
     seccomp_profile: String,
+    /// Version of Landlock's interface, a second wall around files; null where the kernel has none that can be used.
+    #[oai(nullable)]
+    landlock: Option<u32>,
     /// Whether set-user-id programs and file capabilities gain nothing (`PR_SET_NO_NEW_PRIVS`).
     no_new_privileges: bool,
     /// Capabilities of a job (capabilities(7)).
@@ -111,7 +114,8 @@ impl Capabilities {
             kernel: host.kernel,
             isolation: Isolation {
                 namespaces: words(&["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"]),
-                cgroups: host.cgroups,
+                cgroups: host.isolation.cgroups,
+                landlock: host.isolation.landlock,
                 seccomp_profile: String::from("job"),
                 no_new_privileges: true,
                 capabilities: Vec::new(),

@@ -16,6 +16,7 @@ use crate::base::size::ByteSize;
 use crate::job::record::Record;
 use crate::job::request::{KnownLanguage, Request};
 use crate::job::state::Status;
+use crate::plan::isolation::Isolation;
 pub use crate::queue::{IdempotencyKey, Submitted};
 use crate::telemetry::times::Times;
 
@@ -190,8 +191,8 @@ pub enum Condition {
 pub struct HostFacts {
     /// `uname -r`
     pub kernel: Option<String>,
-    /// How limits are put in force: `cgroup v1`, `cgroup v2`.
-    pub cgroups: String,
+    /// What keeps jobs apart.
+    pub isolation: Isolation,
     /// Jobs that run at once at most.
     pub max_concurrent: u64,
     /// Jobs that wait at most.

@@ -134,7 +134,7 @@ impl Core for Behind {
     }
 
     fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, String> {
-        let spec = queue::spec::of(record, phase_of(phase), &self.languages, self.launcher.cgroups());
+        let spec = queue::spec::of(record, phase_of(phase), &self.languages, self.launcher.isolation());
         let Some(spec) = spec? else { return Ok(None) };
         serde_json::to_value(spec).map(Some).map_err(|error| error.to_string())
     }
@@ -168,7 +168,7 @@ impl Core for Behind {
         let sandbox = if self.launcher.is_lost() {
             check("sandbox", Condition::Unhealthy, String::from("the spawner is gone"))
         } else {
-            healthy("sandbox", format!("the spawner answers; limits by {}", self.launcher.cgroups()))
+            healthy("sandbox", format!("the spawner answers; limits by {}", self.launcher.isolation().cgroups))
         };
         let (load, bounds) = (self.queue.load(), self.queue.capacity());
         let used = format!("{} of {} running, {} of {} waiting", load.running, bounds.0, load.queued, bounds.1);
@@ -187,7 +187,7 @@ impl Core for Behind {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok();
         HostFacts {
             kernel: kernel.map(|release| release.trim().to_owned()),
-            cgroups: self.launcher.cgroups().to_owned(),
+            isolation: self.launcher.isolation().clone(),
             max_concurrent: wide(max_concurrent),
             max_queued: wide(max_queued),
         }

@@ -164,8 +164,9 @@ async fn serve(
         settings: settings(&config),
         everybody: Principal::unauthenticated_admin(),
     };
+    let isolation = launcher.isolation();
     let local_path = config.api.socket.as_ref().map(|path| tracing::field::display(path.display()));
-    tracing::info!(%address, socket = local_path, cgroups = launcher.cgroups(), "ready");
+    tracing::info!(%address, socket = local_path, cgroups = isolation.cgroups, landlock = isolation.landlock, "ready");
     telling.ready();
     telling.live(Arc::clone(&store));
     let lost = until_stopped(stop, &launcher, &queue);

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::base::id::{SandboxId, TreeId};
 use crate::launch::{LaunchError, Launcher};
 use crate::plan::ceiling::Refusal;
+use crate::plan::isolation::Isolation;
 use crate::sys::socket::{self, Received};
 use crate::wire::MAX_MESSAGE;
 use crate::wire::reply::{Cause, Counters, Reply};
@@ -67,7 +68,7 @@ pub(super) struct Client {
     routes: Mutex<Routes>,
     next: AtomicU64,
     lost: watch::Receiver<bool>,
-    cgroups: String,
+    isolation: Isolation,
     spawner: u32,
 }
 
@@ -84,21 +85,21 @@ pub async fn connect(socket: OwnedFd, ready: u32) -> io::Result<Launcher> {
     send(&socket, &Outgoing { request: Request::Hello { ready }, descriptors: Vec::new() }).await?;
     let welcome = tokio::time::timeout(WELCOME, receive(&socket, &mut vec![0; MAX_MESSAGE])).await;
     let welcome = welcome.map_err(|_late| io::Error::other("the spawner does not answer"))??;
-    let Some(Reply::Welcome { cgroups, pid: spawner }) = welcome else {
+    let Some(Reply::Welcome { isolation, pid: spawner }) = welcome else {
         return Err(io::Error::other("the spawner ended before it was ready; its log says why"));
     };
     let (outgoing, queue) = mpsc::channel(WAITING);
     let (tell_lost, lost) = watch::channel(false);
     let client =
-        Arc::new(Client { outgoing, routes: Mutex::default(), next: AtomicU64::new(1), lost, cgroups, spawner });
+        Arc::new(Client { outgoing, routes: Mutex::default(), next: AtomicU64::new(1), lost, isolation, spawner });
     tokio::spawn(write(Arc::clone(&socket), queue));
     tokio::spawn(read(socket, Arc::downgrade(&client), tell_lost));
     Ok(Launcher(client))
 }
 
 impl Client {
-    pub(super) fn cgroups(&self) -> &str {
-        &self.cgroups
+    pub(super) const fn isolation(&self) -> &Isolation {
+        &self.isolation
     }
 
     pub(super) const fn spawner(&self) -> u32 {

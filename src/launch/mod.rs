@@ -17,6 +17,7 @@ use crate::base::id::{SandboxId, TreeId};
 use crate::base::size::ByteSize;
 use crate::launch::client::{Client, Event};
 use crate::plan::ceiling::Refusal;
+use crate::plan::isolation::Isolation;
 use crate::wire::reply::{self, Counters};
 use crate::wire::request::Request;
 
@@ -216,9 +217,9 @@ fn amounts(asked: u64, ceiling: u64) -> String {
 }
 
 impl Launcher {
-    /// How limits are put in force on this host: `cgroup v1`, `cgroup v2`.
-    pub fn cgroups(&self) -> &str {
-        self.0.cgroups()
+    /// What keeps jobs apart on this host.
+    pub fn isolation(&self) -> &Isolation {
+        self.0.isolation()
     }
 
     /// The process of the spawner.

@@ -5,6 +5,7 @@
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
+use crate::plan::isolation::Isolation;
 use crate::plan::limits::Limits;
 use crate::plan::mount::{Mount, MountAccess, MountSource};
 use crate::plan::process::Program;
@@ -23,8 +24,8 @@ const PERIOD_US: u64 = 100_000;
 pub struct Facts {
     /// The id on the host that is 0 inside.
     pub first_id: Option<u32>,
-    /// How limits are put in force.
-    pub cgroups: String,
+    /// What kept it apart on its host.
+    pub isolation: Isolation,
     /// Further annotations.
     pub annotations: Vec<(String, String)>,
 }
@@ -142,9 +143,10 @@ fn annotations(limits: &Limits, facts: &Facts) -> Value {
     let own = [
         ("kiln.limits.wall_us", limits.wall_us.to_string()),
         ("kiln.limits.cpu_time_us", limits.cpu_time_us.to_string()),
-        ("kiln.cgroups", facts.cgroups.clone()),
+        ("kiln.cgroups", facts.isolation.cgroups.clone()),
     ];
-    let own = own.into_iter().map(|(name, text)| (name.to_owned(), text));
+    let landlock = facts.isolation.landlock.map(|version| ("kiln.landlock", version.to_string()));
+    let own = own.into_iter().chain(landlock).map(|(name, text)| (name.to_owned(), text));
     own.chain(facts.annotations.iter().cloned()).map(|(name, text)| (name, Value::String(text))).collect()
 }
 
@@ -193,14 +195,16 @@ mod test {
 
     #[test]
     fn every_limit_stands_where_the_specification_has_it() {
-        let spec =
-            shown(&Facts { first_id: Some(0x4000_0000), cgroups: String::from("cgroup v2"), annotations: vec![] });
+        let isolation = Isolation { cgroups: String::from("cgroup v2"), landlock: Some(7) };
+        let spec = shown(&Facts { first_id: Some(0x4000_0000), isolation, annotations: vec![] });
         let resources = &spec["linux"]["resources"];
         assert_eq!(resources["memory"], json!({"limit": 64 << 20, "swap": 64 << 20}));
         assert_eq!(resources["cpu"]["quota"], 50_000);
         assert_eq!(resources["pids"]["limit"], 17);
         assert_eq!(spec["process"]["rlimits"][0], json!({"type": "RLIMIT_NOFILE", "hard": 32, "soft": 32}));
         assert_eq!(spec["annotations"]["kiln.limits.wall_us"], "1000000");
+        assert_eq!(spec["annotations"]["kiln.cgroups"], "cgroup v2");
+        assert_eq!(spec["annotations"]["kiln.landlock"], "7");
         let map = json!([{"hostID": 0x4000_0000, "containerID": 0, "size": 2048}]);
         assert_eq!((&spec["linux"]["uidMappings"], &spec["linux"]["gidMappings"]), (&map, &map));
         assert_eq!(spec["mounts"].as_array().unwrap().last().unwrap()["destination"], "/work");

@@ -3,6 +3,7 @@
 //! A plan names from the beginning what later surfaces need. What the spawner does not build yet it
 //! refuses by name; nothing is dropped. Not here: how a plan is carried out (`spawner`).
 pub mod ceiling;
+pub mod isolation;
 pub mod limits;
 pub mod mount;
 pub mod process;

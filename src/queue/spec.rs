@@ -10,6 +10,7 @@ use crate::lang::Languages;
 use crate::launch::{self, Image};
 use crate::oci::{self, Facts};
 use crate::output::Phase;
+use crate::plan::isolation::Isolation;
 use crate::plan::mount::BoxPath;
 use crate::plan::process::Program;
 
@@ -17,7 +18,7 @@ use crate::plan::process::Program;
 ///
 /// # Errors
 /// When this daemon could not make the job's sandbox any more, for people.
-pub fn of(record: &Record, phase: Phase, languages: &Languages, cgroups: &str) -> Result<Option<Spec>, String> {
+pub fn of(record: &Record, phase: Phase, languages: &Languages, isolation: &Isolation) -> Result<Option<Spec>, String> {
     let prepared = program::prepare(&record.request, languages)?;
     let started = match phase {
         Phase::Run => Some(prepared.run),
@@ -33,7 +34,7 @@ pub fn of(record: &Record, phase: Phase, languages: &Languages, cgroups: &str) -
     let note = |name: &str, value: String| (format!("kiln.{name}"), value);
     let facts = Facts {
         first_id: attempt.and_then(|attempt| attempt.first_id),
-        cgroups: cgroups.to_owned(),
+        isolation: isolation.clone(),
         annotations: vec![
             note("job", record.id.to_string()),
             note("image", record.request.work.image().to_owned()),

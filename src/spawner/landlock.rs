@@ -60,8 +60,8 @@ const SCOPES: (u64, u32) = (0b11, 6);
 /// What is restricted, and what is permitted where.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Policy {
-    /// Version of the kernel's interface; 0 where it is not used.
-    pub(super) version: u32,
+    /// Version of the kernel's interface, where it is used.
+    pub(super) version: Option<u32>,
     pub(super) restricted: u64,
     pub(super) scopes: u64,
     pub(super) in_trees: u64,
@@ -84,7 +84,7 @@ impl Policy {
         let (scopes, since) = SCOPES;
         let directories = [(READ, "."), (TELL, "proc"), (DEVICE, "dev"), (CHANGE, "dev/shm"), (CHANGE, "tmp")];
         Self {
-            version,
+            version: Some(version),
             restricted,
             scopes: if version >= since { scopes } else { 0 },
             in_trees: CHANGE & restricted,

@@ -43,6 +43,8 @@ struct Host {
     template: image::Template,
     /// A directory whose mounts only this process and its children see.
     stage: PathBuf,
+    /// Version of Landlock's interface that sandboxes have.
+    landlock: Option<u32>,
     /// What init builds each sandbox from.
     mold: OwnedFd,
     init: OwnedFd,

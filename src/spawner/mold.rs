@@ -50,7 +50,9 @@ pub(super) fn make(stage: &Path, unused: &Unused, policy: &Policy, filter: &[u8]
         mold.words([counter.kind]);
         mold.block(counter.content.as_bytes())?;
     }
-    [policy.restricted, policy.scopes, policy.in_trees].into_iter().for_each(|rights| mold.long(rights));
+    for rights in [policy.restricted, policy.scopes, policy.in_trees] {
+        mold.long(rights);
+    }
     mold.length(policy.directories.len())?;
     for (rights, path) in &policy.directories {
         mold.long(*rights);

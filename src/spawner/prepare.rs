@@ -82,7 +82,18 @@ pub(super) fn prepare(instance: InstanceId) -> io::Result<Host> {
     let mold = mold::make(stage, &unused, &policy, JOB_FILTER).map_err(say("make the mold of sandboxes"))?;
     let stage = stage.to_path_buf();
     let disposal = Disposal::default();
-    Ok(Host { single, layout, blocks, disposal, template, stage, mold, init, _instance: lock })
+    Ok(Host {
+        single,
+        layout,
+        blocks,
+        disposal,
+        template,
+        stage,
+        landlock: policy.version,
+        mold,
+        init,
+        _instance: lock,
+    })
 }
 
 /// Root creates and locks files here, so that nobody else may put anything there.

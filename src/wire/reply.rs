@@ -1,6 +1,7 @@
 //! What the spawner says to the server.
 use crate::base::id::{ProcessId, SandboxId, TreeId};
 use crate::plan::ceiling::Refusal;
+use crate::plan::isolation::Isolation;
 use crate::wire::codec::{Malformed, Reader, Writer};
 
 /// The step that fails when the sandbox is well and its program is not: in [`Reply::Failed`].
@@ -11,8 +12,8 @@ pub const START_PROGRAM: &str = "start the program";
 pub enum Reply {
     /// The connection is open.
     Welcome {
-        /// How limits are put in force: `cgroup v2`, `cgroup v1`.
-        cgroups: String,
+        /// What keeps jobs apart on this host.
+        isolation: Isolation,
         /// The spawner's process.
         pid: u32,
     },
@@ -189,8 +190,9 @@ impl Reply {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::open(self.kind());
         match self {
-            Self::Welcome { cgroups, pid } => {
+            Self::Welcome { isolation: Isolation { cgroups, landlock }, pid } => {
                 writer.text(cgroups);
+                writer.u32(landlock.unwrap_or(0));
                 writer.u32(*pid);
             }
             Self::TreeMade { tree, first_id } => {
@@ -255,7 +257,11 @@ impl Reply {
 
     fn take(kind: u16, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind {
-            101 => Self::Welcome { cgroups: reader.text()?.to_owned(), pid: reader.u32()? },
+            101 => {
+                let (cgroups, landlock) = (reader.text()?.to_owned(), reader.u32()?);
+                let landlock = (landlock > 0).then_some(landlock);
+                Self::Welcome { isolation: Isolation { cgroups, landlock }, pid: reader.u32()? }
+            }
             102 => Self::TreeMade { tree: TreeId(reader.u64()?), first_id: reader.u32()? },
             103 => Self::TreeRefused { tree: TreeId(reader.u64()?), refusal: take_refusal(reader)? },
             104 => Self::Refused { sandbox: SandboxId(reader.u64()?), refusal: take_refusal(reader)? },
@@ -331,7 +337,7 @@ mod test {
         let refusal = Refusal { what: String::from("memory"), asked: 2, ceiling: 1 };
         let counters = Counters { wall_us: Some(1), inodes_free: Some(2), ..Counters::default() };
         for reply in [
-            Reply::Welcome { cgroups: String::from("cgroup v2"), pid: 7 },
+            Reply::Welcome { isolation: Isolation { cgroups: String::from("cgroup v2"), landlock: Some(2) }, pid: 7 },
             Reply::TreeMade { tree: TreeId(1), first_id: 7 },
             Reply::TreeRefused { tree: TreeId(1), refusal: refusal.clone() },
             Reply::Refused { sandbox: SandboxId(1), refusal },
@@ -360,8 +366,8 @@ mod test {
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        let reply = Reply::Welcome { cgroups: "é".repeat(1000), pid: 7 };
-        let Ok(Reply::Welcome { cgroups, .. }) = Reply::decode(&reply.encode()) else { panic!("welcome") };
-        assert_eq!(cgroups, "é".repeat(512));
+        let reply = Reply::Welcome { isolation: Isolation { cgroups: "é".repeat(1000), landlock: None }, pid: 7 };
+        let Ok(Reply::Welcome { isolation, .. }) = Reply::decode(&reply.encode()) else { panic!("welcome") };
+        assert_eq!(isolation.cgroups, "é".repeat(512));
     }
 }

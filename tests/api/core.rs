@@ -234,7 +234,12 @@ impl Core for FakeCore {
 
     fn host(&self) -> HostFacts {
         let (kernel, cgroups) = (Some(String::from("6.1.0")), String::from("cgroup v2"));
-        HostFacts { kernel, cgroups, max_concurrent: 4, max_queued: 100 }
+        HostFacts {
+            kernel,
+            isolation: kiln::plan::isolation::Isolation { cgroups, landlock: Some(7) },
+            max_concurrent: 4,
+            max_queued: 100,
+        }
     }
 
     fn languages(&self) -> Arc<[KnownLanguage]> {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use kiln::base::id::ProcessId;
+use kiln::plan::isolation::Isolation;
 use kiln::sys::socket::{self, Received};
 use kiln::wire::MAX_MESSAGE;
 use kiln::wire::reply::{Cause, Counters, Reply};
@@ -37,7 +38,7 @@ fn serve() -> io::Result<()> {
 fn answer(socket: &OwnedFd, request: Request, descriptors: Vec<OwnedFd>) -> io::Result<()> {
     let say = |reply: Reply| socket::send(socket.as_fd(), &reply.encode(), &[]);
     match request {
-        Request::Hello { .. } => say(Reply::Welcome { cgroups: String::from("none"), pid: std::process::id() }),
+        Request::Hello { .. } => say(Reply::Welcome { isolation: Isolation::default(), pid: std::process::id() }),
         Request::MakeTree { tree, .. } => say(Reply::TreeMade { tree, first_id: 0 }),
         Request::Start(start) => {
             let (sandbox, process) = (start.sandbox, ProcessId::MAIN);

@@ -21,6 +21,8 @@ pub struct Facts {
     pub user_namespaces: Option<u64>,
     /// Words of `seccomp/actions_avail`.
     pub seccomp_actions: Vec<String>,
+    /// Version of Landlock's interface, 0 where there is none; absent where the kernel does not tell.
+    pub landlock: Option<u32>,
     /// Control groups.
     pub cgroups: Cgroups,
     /// Swap that the host has, KiB.
@@ -52,6 +54,7 @@ pub fn gather(spawner: &Path, languages: &Languages) -> Facts {
         capabilities: field(&status, "CapEff:", 0).and_then(|hex| u64::from_str_radix(hex, 16).ok()),
         user_namespaces: text("/proc/sys/user/max_user_namespaces").and_then(|number| number.trim().parse().ok()),
         seccomp_actions: words("/proc/sys/kernel/seccomp/actions_avail"),
+        landlock: crate::sys::landlock::version().ok(),
         cgroups: cgroups(&mounts, &own),
         swap_kib: text("/proc/meminfo").and_then(|info| field(&info, "SwapTotal:", 0)?.parse().ok()),
         spawner: program(spawner),

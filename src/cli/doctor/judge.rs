@@ -85,6 +85,7 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
         capabilities(facts),
         user_namespaces(facts),
         seccomp(facts),
+        landlock(facts),
         unified(&facts.cgroups),
     ];
     checks.extend(CONTROLLERS.map(|(name, v1)| controller(&facts.cgroups, name, v1)));
@@ -152,6 +153,20 @@ fn seccomp(facts: &Facts) -> Check {
     let fact =
         if facts.seccomp_actions.is_empty() { String::from("not there") } else { facts.seccomp_actions.join(" ") };
     check("seccomp", verdict, fact, "a kernel with CONFIG_SECCOMP_FILTER is needed")
+}
+
+/// Version 2 is the oldest that lets programs move files from one directory into another (landlock(7)).
+const OLDEST_LANDLOCK: u32 = 2;
+
+/// A second wall: without it the first stands.
+fn landlock(facts: &Facts) -> Check {
+    let (verdict, fact) = match facts.landlock {
+        Some(version @ OLDEST_LANDLOCK..) => (Verdict::Ok, format!("version {version}")),
+        Some(0) | None => (Verdict::Warn, String::from("not there")),
+        Some(version) => (Verdict::Warn, format!("version {version}, which is not used")),
+    };
+    let fix = "Linux 5.19 with CONFIG_SECURITY_LANDLOCK, and landlock among lsm= at boot: a second wall around files";
+    check("landlock", verdict, fact, fix)
 }
 
 fn unified(cgroups: &Cgroups) -> Check {

@@ -19,6 +19,7 @@ fn good() -> Facts {
         uid: Some(0),
         capabilities: Some(u64::MAX),
         user_namespaces: Some(1000),
+        landlock: Some(7),
         seccomp_actions: ["kill_process", "errno", "allow"].map(String::from).to_vec(),
         cgroups: Cgroups {
             unified: Some(Unified {
@@ -109,6 +110,8 @@ fn each_missing_capability_is_named() {
 fn namespaces_and_seccomp_must_be_there() {
     check(|facts| facts.user_namespaces = Some(0), "user namespaces", Verdict::Fail, "at most 0");
     check(|facts| facts.user_namespaces = None, "user namespaces", Verdict::Fail, "not there");
+    check(|facts| facts.landlock = Some(0), "landlock", Verdict::Warn, "not there");
+    check(|facts| facts.landlock = Some(1), "landlock", Verdict::Warn, "not used");
     check(|facts| facts.seccomp_actions.clear(), "seccomp", Verdict::Fail, "not there");
 }
 

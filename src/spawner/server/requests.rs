@@ -7,6 +7,7 @@ use super::Server;
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::time::Instant;
 use crate::plan::ceiling::{self, Refusal};
+use crate::plan::isolation::Isolation;
 use crate::plan::mount::{Mount, MountAccess};
 use crate::spawner::connection::Lost;
 use crate::spawner::create::{self, CreateError, WORK};
@@ -51,8 +52,8 @@ impl Server {
             return self.connection.send(&Reply::Refused { sandbox: SandboxId(0), refusal });
         }
         self.stock.keep(usize::try_from(ready).unwrap_or(0));
-        let (cgroups, pid) = (self.host.layout.name().to_owned(), std::process::id());
-        self.connection.send(&Reply::Welcome { cgroups, pid })
+        let isolation = Isolation { cgroups: self.host.layout.name().to_owned(), landlock: self.host.landlock };
+        self.connection.send(&Reply::Welcome { isolation, pid: std::process::id() })
     }
 
     fn make_tree(&mut self, id: TreeId, size: Size, now: Instant) -> Result<(), Lost> {
