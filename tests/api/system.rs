@@ -108,6 +108,7 @@ async fn capabilities_name_every_limit_with_its_ceiling() {
     assert_eq!(limits[0], json!({"name": "timeout", "unit": "s", "default": 30, "ceiling": 120}));
     assert_eq!(limits[3], json!({"name": "limits.cpus", "unit": "", "default": 1, "ceiling": 4}));
     assert_eq!(answer.body["isolation"]["cgroups"], "cgroup v2");
+    assert_eq!(answer.body["isolation"]["landlock"], 7);
     assert_eq!(answer.body["capacity"]["queued_jobs"], 100);
 }
 
