@@ -1,4 +1,5 @@
 //! What the daemon takes in and what it refuses, and the privileges that it gives up before it listens.
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -7,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, bash, data_directory, printed, serve, shared, timeout, with};
+use crate::harness::{Daemon, bash, data_directory, printed, seconds, serve, shared, timeout, until, with};
 use crate::held::Held;
 use crate::host;
 
@@ -142,7 +143,11 @@ fn the_spawner_keeps_only_what_it_needs() {
     assert_eq!(fs::read(format!("/proc/{spawner}/environ")).unwrap(), b"");
     assert_eq!(fs::read_link(format!("/proc/{spawner}/cwd")).unwrap(), Path::new("/"));
     assert_ne!(host::namespaces("mnt", [spawner]), host::namespaces("mnt", [std::process::id()]));
-    assert_eq!(host::descendants(daemon.server()).difference(&host::descendants(spawner)).count(), 1);
+    // The sandboxes of the start end a little after the daemon is ready.
+    until(seconds(60), "the server has the spawner below it, and nothing else", || {
+        let below = host::descendants(daemon.server());
+        (below == BTreeSet::from([spawner])).then_some(())
+    });
 }
 
 /// The two programs where a user who is not root can start them: the folders above them may be closed.

@@ -124,16 +124,16 @@ fn what_a_job_leaves_is_not_found_by_the_ten_after_it() {
         first.clone().into_iter().partition(|(name, _)| QUOTAS.contains(&name.as_str()));
     assert_same(&nothing(), &rest, "the first job");
     assert!(quotas.len() == QUOTAS.len() && quotas.values().all(|count| count.as_u64() > Some(0)), "{quotas:#?}");
-    let mut dirty = BTreeSet::new();
-    for round in 1..=3 {
-        dirty.insert(leave_traces(&daemon));
-        assert_same(&first, &look(&daemon).0, &format!("the job after {round}"));
-    }
-    let mut followers = 0;
-    for _ in 0..MOST_FOLLOWERS {
-        let (found, block) = look(&daemon);
-        assert_same(&first, &found, &format!("follower {followers}"));
-        followers += usize::from(dirty.contains(&block));
+    let (mut dirty, mut followers) = (BTreeSet::new(), 0);
+    for number in 0..MOST_FOLLOWERS {
+        // Neither of the two has always the same places.
+        if number % 5 < 2 {
+            dirty.insert(leave_traces(&daemon));
+        } else {
+            let (found, block) = look(&daemon);
+            assert_same(&first, &found, &format!("job {number}"));
+            followers += usize::from(dirty.contains(&block));
+        }
         if followers == FOLLOWERS {
             return;
         }
