@@ -166,7 +166,7 @@ posture='grep -vE "^(Tgid|Pid|PPid|NStgid|NSpid|NSpgid|NSsid|Vm|Rss|Hugetlb|.*ct
 cat /proc/self/limits /proc/self/cgroup /proc/self/oom_score_adj /proc/self/uid_map | sed "s/ [0-9]\{10\}/ ID/"
 cut -d" " -f4- /proc/self/mountinfo | sed "s/[0-9]*:[0-9]*//; s/[gu]id=[0-9]*//g" | sort
 env | sort; id; umask; nice; chrt -p $$ | cut -d: -f2
-ls -ldR /dev /proc/self/ns/ /etc | cut -c1-10,40-; ls /usr /usr/lib'
+find /dev /etc /proc/self/ns /usr -maxdepth 1 -printf "%M %U %G %p\n" | sort; ls /usr/lib'
 
 # posture_of BASE: that of a job of the daemon there.
 posture_of() {
