@@ -1,16 +1,17 @@
-//! Makes what the spawner carries inside itself and writes it to `OUT_DIR`: `kiln-init`, the first process of every
-//! sandbox, and one `<name>.bpf` for each `seccomp-profiles/<name>.json`.
-#[path = "build/init.rs"]
-mod init;
+//! Makes what the programs carry inside themselves and writes it to `OUT_DIR`: `kiln-init`, the first process of every
+//! sandbox, `kiln-probe`, which tries to get out of one, and one `<name>.bpf` for each `seccomp-profiles/<name>.json`.
+#[path = "build/bare.rs"]
+mod bare;
 #[path = "build/seccomp.rs"]
 mod seccomp;
 
 use std::env;
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const PROFILES: &str = "seccomp-profiles";
-const INIT: &str = "src/init/main.rs";
+/// Folders of `src` that are programs of their own.
+const BARE: [&str; 2] = ["init", "probe"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -22,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let name = profile.file_stem().ok_or("a profile has a name")?;
         seccomp::compile(&profile, &out.join(name).with_extension("bpf"))?;
     }
-    init::compile(Path::new(INIT), &out.join("kiln-init"))
+    BARE.iter().try_for_each(|name| bare::compile(name, &out))
 }
 
 /// Numbers of system calls, the assembly of init and the profiles are those of one machine.

@@ -16,6 +16,7 @@ pub mod oci;
 pub mod output;
 pub mod plan;
 pub mod queue;
+pub mod selftest;
 pub mod spawner;
 pub mod store;
 #[expect(unsafe_code, reason = "the kernel is called from here and nowhere else")]

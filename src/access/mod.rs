@@ -49,7 +49,7 @@ pub struct Ownership {
     pub grants: Vec<String>,
 }
 
-/// Proof that a principal may do an action. Only [`decide`] makes one.
+/// Proof that a principal may do an action. Only [`decide`] and [`administer`] make one.
 #[derive(Clone, Copy, Debug)]
 pub struct Permit(());
 
@@ -72,6 +72,17 @@ pub fn decide(principal: &Principal, action: Action, record: &Ownership) -> Resu
     }
 }
 
+/// Decides whether `principal` may act on the installation itself.
+///
+/// # Errors
+/// When the role is that of those who only run code.
+pub fn administer(principal: &Principal) -> Result<Permit, Denied> {
+    match principal.role {
+        Role::Admin | Role::System => Ok(Permit(())),
+        Role::User => Err(Denied),
+    }
+}
+
 #[cfg(test)]
 mod test {
     use super::*;
@@ -87,6 +98,12 @@ mod test {
     fn a_user_sees_nothing_of_others_and_an_admin_everything() {
         check(Role::User, Action::Read, false);
         check(Role::Admin, Action::Write, true);
+    }
+
+    #[test]
+    fn who_only_runs_code_does_not_act_on_the_installation() {
+        let with = |role| administer(&Principal { name: String::from("ann"), role }).is_ok();
+        assert_eq!([Role::User, Role::Admin, Role::System].map(with), [false, true, true]);
     }
 
     #[test]

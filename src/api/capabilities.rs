@@ -2,6 +2,7 @@
 use poem_openapi::{Object, OpenApi, Tags};
 
 use crate::api::amount::Amount;
+use crate::api::core::Core;
 use crate::api::error::ApiError;
 use crate::api::payload::JsonText;
 use crate::api::state::ApiState;
@@ -48,7 +49,7 @@ struct CapabilitiesBody {
 
 /// What keeps jobs apart.
 #[derive(Debug, Object)]
-struct Isolation {
+pub(super) struct Isolation {
     /// Namespaces of a sandbox (namespaces(7)): its own, but for `time`, which the sandboxes of a daemon share.
     namespaces: Vec<String>,
     /// How limits are put in force: `cgroup v1`, `cgroup v2`.
@@ -106,20 +107,12 @@ impl Capabilities {
     async fn capabilities(&self) -> Result<JsonText<CapabilitiesBody>, ApiError> {
         let state = &self.state;
         let host = state.core.host();
-        let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
         Ok(JsonText(CapabilitiesBody {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             api_versions: words(&["v1"]),
             architecture: std::env::consts::ARCH.to_owned(),
             kernel: host.kernel,
-            isolation: Isolation {
-                namespaces: words(&["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"]),
-                cgroups: host.isolation.cgroups,
-                landlock: host.isolation.landlock,
-                seccomp_profile: String::from("job"),
-                no_new_privileges: true,
-                capabilities: Vec::new(),
-            },
+            isolation: Isolation::of(state.core.as_ref()),
             images: words(&[HOST_IMAGE]),
             limits: limits(&state.policy.default, &state.policy.ceiling),
             capacity: Capacity {
@@ -131,6 +124,23 @@ impl Capabilities {
             features: Features { network_access: false, files: true },
         }))
     }
+}
+
+impl Isolation {
+    /// What is in force for every job.
+    pub(super) fn of(core: &dyn Core) -> Self {
+        Self {
+            namespaces: words(&["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"]),
+            cgroups: core.host().cgroups,
+            seccomp_profile: String::from("job"),
+            no_new_privileges: true,
+            capabilities: Vec::new(),
+        }
+    }
+}
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn limits(default: &Limits, ceiling: &Limits) -> Vec<LimitRange> {

@@ -18,6 +18,7 @@ use crate::job::request::{KnownLanguage, Request};
 use crate::job::state::Status;
 use crate::plan::isolation::Isolation;
 pub use crate::queue::{IdempotencyKey, Submitted};
+use crate::selftest::Report;
 use crate::telemetry::times::Times;
 
 /// Bytes of one stream that an answer shows at most (contract rule 8).
@@ -77,6 +78,10 @@ pub trait Core: Send + Sync + 'static {
 
     /// Asks for the end of a job.
     fn cancel(&self, job: JobId, permit: Permit) -> BoxFuture<'_, Result<(), CancelError>>;
+
+    /// Makes every attempt of the self-test, as jobs of this principal.
+    fn selftest<'a>(&'a self, principal: &'a Principal, permit: Permit)
+    -> BoxFuture<'a, Result<Report, SelfTestError>>;
 
     /// How many jobs there are.
     fn load(&self) -> Load;
@@ -250,6 +255,17 @@ pub enum CancelError {
     /// Its end could not be made durable.
     #[error("store: {0}")]
     Store(String),
+}
+
+/// Why there is no report of a self-test.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelfTestError {
+    /// Another one has not ended.
+    #[error("a self-test is under way")]
+    UnderWay,
+    /// It failed itself.
+    #[error("the self-test failed: {0}")]
+    Failed(String),
 }
 
 /// A record or an output could not be read.

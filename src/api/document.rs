@@ -12,7 +12,10 @@ const CLOSED: [&str; 4] = ["ExecuteRequest", "ExecuteFile", "ExecuteForm", "Exec
 /// Errors that few operations have, and which ones do. Every other error can come from anywhere: from
 /// the connection, the path, or a part that fails.
 const RARE: [(&str, &[&str]); 3] = [
-    ("409", &["create_execution", "create_file_execution", "cancel_job", "delete_job_data", "get_job_spec"]),
+    (
+        "409",
+        &["create_execution", "create_file_execution", "cancel_job", "delete_job_data", "get_job_spec", "run_selftest"],
+    ),
     ("415", &["create_execution", "create_file_execution"]),
     ("416", &["get_job_output"]),
 ];

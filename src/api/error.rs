@@ -11,7 +11,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object, error as openapi_error};
 
-use crate::api::core::{CancelError, DeleteError, ReadError, SubmitError};
+use crate::api::core::{CancelError, DeleteError, ReadError, SelfTestError, SubmitError};
 use crate::api::payload::JsonText;
 use crate::api::request_id::RequestId;
 use crate::api::view;
@@ -238,6 +238,19 @@ impl From<SubmitError> for ApiError {
             SubmitError::Store(reason) => {
                 tracing::error!(reason, "a job could not be stored");
                 Self::new(Kind::Internal, "the job could not be stored")
+            }
+        }
+    }
+}
+
+impl From<SelfTestError> for ApiError {
+    fn from(error: SelfTestError) -> Self {
+        let message = error.to_string();
+        match error {
+            SelfTestError::UnderWay => Self::new(Kind::Conflict, message),
+            SelfTestError::Failed(reason) => {
+                tracing::error!(reason, "a self-test failed");
+                Self::new(Kind::Internal, "the self-test failed")
             }
         }
     }

@@ -27,6 +27,7 @@ mod range;
 pub mod request_id;
 mod routes;
 mod schema;
+mod selftest;
 pub mod serve;
 pub mod state;
 mod system;
@@ -45,10 +46,11 @@ use crate::api::execution::Execution;
 use crate::api::jobs::Jobs;
 use crate::api::pages::Pages;
 use crate::api::routes::{Allowed, Described, Routes};
+use crate::api::selftest::SelfTest;
 use crate::api::state::ApiState;
 use crate::api::system::System;
 
-type Operations = (Execution, Jobs, Capabilities, System);
+type Operations = (Execution, Jobs, Capabilities, System, SelfTest);
 
 /// Everything that is served over HTTP. It never fails: every error is an answer.
 pub fn endpoint(state: ApiState) -> impl Endpoint<Output = Response> {
@@ -56,7 +58,8 @@ pub fn endpoint(state: ApiState) -> impl Endpoint<Output = Response> {
     let jobs = Jobs { state: state.clone() };
     let capabilities = Capabilities { state: state.clone() };
     let system = System { state: state.clone() };
-    let service = described(Routes((execution, jobs, capabilities, system)));
+    let selftest = SelfTest { state: state.clone() };
+    let service = described(Routes((execution, jobs, capabilities, system, selftest)));
     let routes = pages::add(Route::new(), &Pages::written()).nest("/", service);
     let allowed = Allowed::of::<Operations>(&pages::PAGES);
     Envelope { inner: routes.map_to_response(), state, allowed }

@@ -18,6 +18,10 @@ pub enum Exit {
     Configuration,
     /// The daemon refused what it was asked for.
     Refused,
+    /// `kiln verify`: an attempt got through.
+    Broken,
+    /// `kiln verify`: not every attempt was seen to be stopped as it should be.
+    Unproven,
     /// The caller may not ask this daemon (`EX_NOPERM`).
     Denied,
     /// `kiln run`: the program's own code, or one of `cli::run::ending`.
@@ -35,6 +39,8 @@ impl Exit {
             Self::SpawnerLost => 75,
             Self::Configuration => 78,
             Self::Refused => 1,
+            Self::Broken => 3,
+            Self::Unproven => 4,
             Self::Denied => 77,
             Self::Program(code) => code,
         }

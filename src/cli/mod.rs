@@ -19,6 +19,7 @@ mod serve;
 mod status;
 pub mod surroundings;
 mod table;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -40,11 +41,10 @@ use crate::cli::table::Colours;
 
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, about = "Runs untrusted code in raw Linux isolation behind an HTTP API")]
-#[command(
-    after_help = "Exit codes: 0 well, 1 refused by the daemon, 2 usage, 69 missing privilege or kernel feature, or \
+#[command(after_help = "Exit codes: 0 well, 1 refused by the daemon, 2 usage, 3 and 4 of `kiln verify`: an \
+                        attempt got through, or not every one was seen to be stopped, 69 missing privilege or kernel feature, or \
                         no daemon, 70 internal, 75 spawner lost, 77 not permitted, 78 configuration. `kiln run` has the \
-                        program's, and some of its own: kiln run --help"
-)]
+                        program's, and some of its own: kiln run --help")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -68,6 +68,8 @@ enum Command {
     Languages(ShowArguments),
     /// Show what a daemon does and how it is
     Status(ShowArguments),
+    /// Attack the sandbox of a daemon, and show how each attempt was stopped
+    Verify(ShowArguments),
     /// Measure how long jobs take, beside other ways to run the same
     Bench(Box<BenchArguments>),
     /// Serve the HTTP API
@@ -108,6 +110,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings)
         Command::Rm(arguments) => job::remove(&arguments, &surroundings),
         Command::Languages(arguments) => status::languages(&arguments, &surroundings, colours()),
         Command::Status(arguments) => status::status(&arguments, &surroundings, colours()),
+        Command::Verify(arguments) => verify::run(&arguments, &surroundings, colours()),
         Command::Bench(arguments) => bench::run(&arguments, &surroundings, colours()),
         Command::Serve(arguments) => serve::serve(&arguments.sources(surroundings)),
         Command::Doctor(arguments) => serve::examine(&arguments.sources(surroundings)),

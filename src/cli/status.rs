@@ -14,10 +14,10 @@ use crate::client::Question;
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArguments {
     #[command(flatten)]
-    remote: RemoteArguments,
+    pub(super) remote: RemoteArguments,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn status(arguments: &ShowArguments, surroundings: &Surroundings, colours: Colours) -> Exit {

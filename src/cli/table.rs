@@ -24,9 +24,9 @@ impl Colours {
     /// A word that tells how something is, in its colour.
     fn painted(self, word: &str) -> String {
         let code = match (self, word.trim_end()) {
-            (Self::Shown, "completed" | "healthy") => "32",
-            (Self::Shown, "failed" | "timeout" | "unhealthy") => "31",
-            (Self::Shown, "cancelled" | "degraded") => "33",
+            (Self::Shown, "completed" | "healthy" | "stopped") => "32",
+            (Self::Shown, "failed" | "timeout" | "unhealthy" | "got_through") => "31",
+            (Self::Shown, "cancelled" | "degraded" | "unexpected" | "not_tried") => "33",
             (Self::Shown, "running" | "pending") => "36",
             (Self::Shown | Self::None, _) => return word.to_owned(),
         };

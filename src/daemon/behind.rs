@@ -13,9 +13,10 @@ use serde_json::Value;
 use crate::access::{Permit, Principal};
 use crate::api::core::{
     CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, JobFilter, JobPage, Load, Phase,
-    ReadError, Selection, Stream, SubmitError,
+    ReadError, Selection, SelfTestError, Stream, SubmitError,
 };
 use crate::base::id::JobId;
+use crate::daemon::selftest::SelfTests;
 use crate::daemon::usage::Usage;
 use crate::job::record::{Family, Record};
 use crate::job::request::{KnownLanguage, Least, Request};
@@ -23,6 +24,7 @@ use crate::lang::Languages;
 use crate::launch::Launcher;
 use crate::output;
 use crate::queue::{self, IdempotencyKey, Queue, Submitted, Versions};
+use crate::selftest::Report;
 use crate::store;
 use crate::telemetry::times::Times;
 
@@ -32,6 +34,7 @@ pub(super) struct Behind {
     pub(super) queue: Queue,
     pub(super) launcher: Launcher,
     pub(super) logs: PathBuf,
+    pub(super) selftests: SelfTests,
     pub(super) languages: Arc<Languages>,
     pub(super) versions: Versions,
     pub(super) usage: Usage,
@@ -151,6 +154,14 @@ impl Core for Behind {
             }
         }
         .boxed()
+    }
+
+    fn selftest<'a>(
+        &'a self,
+        principal: &'a Principal,
+        permit: Permit,
+    ) -> BoxFuture<'a, Result<Report, SelfTestError>> {
+        self.selftests.run(principal, permit)
     }
 
     fn load(&self) -> Load {

@@ -13,6 +13,7 @@ mod housekeeping;
 mod instance;
 mod local;
 mod probe;
+mod selftest;
 pub mod service;
 pub mod spawner;
 mod usage;
@@ -39,6 +40,7 @@ use crate::config::{Config, Warning};
 use crate::daemon::begin::{Begun, begin};
 use crate::daemon::behind::Behind;
 use crate::daemon::local::LocalSocket;
+use crate::daemon::selftest::SelfTests;
 use crate::daemon::service::{Service, Telling};
 use crate::lang::Languages;
 use crate::launch::{Launcher, client};
@@ -150,6 +152,7 @@ async fn serve(
     let behind = Behind {
         queue: queue.clone(),
         launcher: launcher.clone(),
+        selftests: SelfTests::new(queue.clone(), logs.clone()),
         logs,
         languages,
         versions,

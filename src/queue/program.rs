@@ -5,11 +5,14 @@ use crate::job::limits::Limits;
 use crate::job::request::{Request, SourceFile, Work};
 use crate::lang::{CompileNeeds, Languages, Room, Sources, WORK};
 use crate::launch::{InputFile, Program};
+use crate::selftest;
 
 /// Where the programs of a job are searched by their own calls of execvp(3).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Name of uid 1000 in the sandbox's passwd.
 const USER: &str = "kiln";
+/// Name of the probe in `/work`.
+const PROBE_FILE: &str = "probe";
 /// The image that is always there.
 const HOST: &str = "host";
 
@@ -68,6 +71,12 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
         Work::Command { image, command } if image == HOST => {
             let run = program([command.as_slice(), &request.args].concat(), &[]);
             Ok(Prepared { files: Vec::new(), compile: None, run })
+        }
+        Work::Probe { attempt } => {
+            let run = program(vec![format!("{WORK}/{PROBE_FILE}"), attempt.clone()], &[]);
+            let path = String::from(PROBE_FILE);
+            let files = vec![InputFile { path, executable: true, content: selftest::PROBE.to_vec() }];
+            Ok(Prepared { files, compile: None, run })
         }
         Work::Command { image, .. } => Err(format!("there is no image {image}; the only one for now is {HOST}")),
     }
@@ -139,6 +148,14 @@ mod test {
         assert_eq!(words(&prepared.run.argv), ["/bin/bash", "/work/bin/start.sh", "-v"]);
         let paths: Vec<_> = prepared.files.iter().map(|file| (file.path.as_str(), file.executable)).collect();
         assert_eq!(paths, [("lib.sh", true), ("bin/start.sh", true)]);
+    }
+
+    #[test]
+    fn the_probe_brings_its_program_with_it() {
+        let prepared = prepared(Work::Probe { attempt: String::from("mount") }).unwrap();
+        assert_eq!(words(&prepared.run.argv), ["/work/probe", "mount"]);
+        let [file] = &prepared.files[..] else { panic!("one file") };
+        assert_eq!((file.path.as_str(), file.executable, &file.content[..4]), ("probe", true, &b"\x7fELF"[..]));
     }
 
     #[test]

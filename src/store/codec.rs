@@ -79,6 +79,7 @@ fn without_texts(request: &Request) -> (Request, Cow<'_, [u8]>) {
         Work::Command { image, command } => {
             (Work::Command { image: image.clone(), command: command.clone() }, Cow::Borrowed(&[][..]))
         }
+        Work::Probe { attempt } => (Work::Probe { attempt: attempt.clone() }, Cow::Borrowed(&[][..])),
     };
     let (args, environment, limits) = (args.clone(), environment.clone(), *limits);
     (Request { work, args, stdin: Vec::new(), environment, limits }, code)
@@ -159,7 +160,7 @@ impl Stored {
             Work::Files { files, .. } => {
                 unpack(files, code).ok_or_else(|| damaged(id, &"its files are not those of its outline"))?;
             }
-            Work::Command { .. } => {}
+            Work::Command { .. } | Work::Probe { .. } => {}
         }
         record.request.stdin = stdin.to_vec();
         Ok(record)

@@ -68,7 +68,7 @@ pub struct Request {
     pub limits: Limits,
 }
 
-/// What to run. Later: a command on a remote server.
+/// What to run. Later: a command on a remote server. [`read`] makes each but the last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Work {
@@ -95,6 +95,11 @@ pub enum Work {
         /// The program and its arguments.
         command: Vec<String>,
     },
+    /// kiln's own program that tries to get out of the sandbox (`selftest`).
+    Probe {
+        /// What it is to try.
+        attempt: String,
+    },
 }
 
 impl Work {
@@ -102,14 +107,14 @@ impl Work {
     pub fn language(&self) -> Option<&str> {
         match self {
             Self::Source { language, .. } | Self::Files { language, .. } => Some(language),
-            Self::Command { .. } => None,
+            Self::Command { .. } | Self::Probe { .. } => None,
         }
     }
 
     /// Name of the image.
     pub fn image(&self) -> &str {
         match self {
-            Self::Source { .. } | Self::Files { .. } => HOST_IMAGE,
+            Self::Source { .. } | Self::Files { .. } | Self::Probe { .. } => HOST_IMAGE,
             Self::Command { image, .. } => image,
         }
     }

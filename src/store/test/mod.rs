@@ -113,7 +113,7 @@ fn shown(mut record: Record) -> Record {
     match &mut record.request.work {
         Work::Source { code, .. } => code.clear(),
         Work::Files { files, .. } => files.iter_mut().for_each(|file| file.content.clear()),
-        Work::Command { .. } => {}
+        Work::Command { .. } | Work::Probe { .. } => {}
     }
     record
 }

@@ -1,0 +1,138 @@
+//! From what was seen of an attempt to what it means. Pure.
+use std::fmt::Debug;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use serde::Serialize;
+
+use super::Verdict;
+use super::attempt::{Attempt, Stop};
+use super::line::{Line, Outcome};
+use crate::job::termination::{LimitHit, Reason, Termination};
+
+/// Judges an attempt by what the probe said and by how its job ended. The second is what was seen, for people.
+pub fn judge(attempt: &Attempt, said: &[Line], end: &Termination) -> (Verdict, String) {
+    let mut outcomes = said.iter().filter(|line| line.name == attempt.name).map(|line| line.outcome);
+    let (first, second) = (outcomes.next(), outcomes.next());
+    match (first, second) {
+        (Some(Outcome::Through(given)), _) | (_, Some(Outcome::Through(given))) => {
+            (Verdict::GotThrough, format!("nothing stopped it: the call gave {given}"))
+        }
+        (Some(_), Some(_)) => (Verdict::Unexpected, String::from("it was told twice what came of it")),
+        (Some(outcome), None) => by_outcome(attempt, outcome, end),
+        (None, _) => by_end(attempt, end),
+    }
+}
+
+fn by_outcome(attempt: &Attempt, outcome: Outcome, end: &Termination) -> (Verdict, String) {
+    if let Some(how) = attempt.stops.iter().find_map(|stop| stopped(*stop, outcome, end)) {
+        return (Verdict::Stopped, how);
+    }
+    let instead = match outcome {
+        Outcome::Untried(errno) => return (Verdict::NotTried, format!("it could not be tried: {}", errno_name(errno))),
+        Outcome::Refused(errno) => format!("refused by {}", errno_name(errno)),
+        Outcome::Killed(signal) => format!("killed by {}", signal_name(signal)),
+        Outcome::Hollow => String::from("allowed, and nothing gained"),
+        Outcome::Through(given) => return (Verdict::GotThrough, format!("nothing stopped it: the call gave {given}")),
+    };
+    (Verdict::Unexpected, format!("{instead}, {}", expected(attempt)))
+}
+
+/// How this stop shows itself in what the probe said, if it does.
+fn stopped(stop: Stop, outcome: Outcome, end: &Termination) -> Option<String> {
+    match (stop, outcome) {
+        (Stop::Refused(wanted), Outcome::Refused(errno)) if is_errno(wanted, errno) => {
+            Some(format!("refused by {wanted:?}"))
+        }
+        (Stop::Limited(wanted, hit), Outcome::Refused(errno))
+            if is_errno(wanted, errno) && end.limits_hit.contains(&hit) =>
+        {
+            Some(format!("refused by {wanted:?}, limit hit: {}", word(hit)))
+        }
+        (Stop::Killed(wanted), Outcome::Killed(signal)) if is_signal(wanted, signal) => {
+            Some(format!("killed by {wanted}"))
+        }
+        (Stop::Hollow(why), Outcome::Hollow) => Some(why.to_owned()),
+        _ => None,
+    }
+}
+
+/// The probe said nothing of it.
+fn by_end(attempt: &Attempt, end: &Termination) -> (Verdict, String) {
+    for stop in attempt.stops {
+        match *stop {
+            Stop::Ended(reason) if reason == end.reason => {
+                return (Verdict::Stopped, format!("ended by {}", word(reason)));
+            }
+            Stop::Signaled(signal, hit) if is_end_by(end, signal, hit) => {
+                return (Verdict::Stopped, format!("killed by {signal}, limit hit: {}", word(hit)));
+            }
+            Stop::Refused(_)
+            | Stop::Killed(_)
+            | Stop::Hollow(_)
+            | Stop::Limited(..)
+            | Stop::Ended(_)
+            | Stop::Signaled(..) => {}
+        }
+    }
+    let ended = match &end.message {
+        Some(message) => format!("its job ended by {}: {message}", word(end.reason)),
+        None => format!("its job ended by {}", word(end.reason)),
+    };
+    match end.reason {
+        Reason::CompileFailed
+        | Reason::Cancelled
+        | Reason::Preempted
+        | Reason::QueueTimeout
+        | Reason::SetupFailed
+        | Reason::DaemonRestart => (Verdict::NotTried, ended),
+        Reason::Exited => (Verdict::NotTried, String::from("the program ended and said nothing of it")),
+        Reason::Signaled
+        | Reason::CpuTimeLimit
+        | Reason::WallTimeLimit
+        | Reason::MemoryLimit
+        | Reason::OutputLimit
+        | Reason::SeccompDenied => (Verdict::Unexpected, format!("{ended}, {}", expected(attempt))),
+    }
+}
+
+fn is_end_by(end: &Termination, signal: Signal, hit: LimitHit) -> bool {
+    end.reason == Reason::Signaled && end.signal.as_deref() == Some(signal.as_str()) && end.limits_hit.contains(&hit)
+}
+
+fn expected(attempt: &Attempt) -> String {
+    let ways = attempt.stops.iter().map(|stop| match stop {
+        Stop::Refused(errno) => format!("{errno:?}"),
+        Stop::Killed(signal) => format!("{signal}"),
+        Stop::Hollow(why) => (*why).to_owned(),
+        Stop::Limited(errno, hit) => format!("{errno:?} with the limit {}", word(hit)),
+        Stop::Ended(reason) => word(reason),
+        Stop::Signaled(signal, hit) => format!("{signal} with the limit {}", word(hit)),
+    });
+    format!("expected: {}", ways.collect::<Vec<_>>().join(" or "))
+}
+
+fn is_errno(wanted: Errno, number: i32) -> bool {
+    wanted == Errno::from_raw(number)
+}
+
+fn is_signal(wanted: Signal, number: i32) -> bool {
+    Signal::try_from(number) == Ok(wanted)
+}
+
+fn errno_name(number: i32) -> String {
+    match Errno::from_raw(number) {
+        Errno::UnknownErrno => format!("error {number}"),
+        known => format!("{known:?}"),
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    Signal::try_from(number).map_or_else(|_unknown| format!("signal {number}"), |signal| signal.to_string())
+}
+
+/// The word that the API has for it.
+fn word(of: impl Serialize + Debug) -> String {
+    let value = serde_json::to_value(&of).ok();
+    value.as_ref().and_then(|value| value.as_str()).map_or_else(|| format!("{of:?}"), str::to_owned)
+}
