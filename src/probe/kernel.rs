@@ -2,6 +2,7 @@
 //! but for the entry point.
 use core::arch::asm;
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Why a call failed (errno(3)).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,9 +43,21 @@ pub(crate) fn text(text: &CStr) -> usize {
 #[derive(Clone, Copy)]
 pub(crate) struct Argument(*const u8);
 
+/// Where the stack began, once it is known.
+static STACK: AtomicUsize = AtomicUsize::new(0);
+
+/// Says where the stack began.
+pub(crate) fn begun_at(stack: *const usize) {
+    STACK.store(stack as usize, Ordering::Relaxed);
+}
+
 impl Argument {
-    /// The one at `index`, from where the stack began (System V ABI, 3.4.1).
-    pub(crate) fn at(index: usize, stack: *const usize) -> Option<Self> {
+    /// The one at `index` (System V ABI, 3.4.1).
+    pub(crate) fn at(index: usize) -> Option<Self> {
+        let stack = STACK.load(Ordering::Relaxed) as *const usize;
+        if stack.is_null() {
+            return None;
+        }
         // SAFETY: the kernel put the number of arguments at the beginning of the stack, and nobody changes it.
         let count = unsafe { *stack };
         if index >= count {
@@ -57,8 +70,13 @@ impl Argument {
 
     /// Whether it is this text.
     pub(crate) fn is(self, text: &CStr) -> bool {
-        // SAFETY: no byte is read after one that differs, and the last one of both is NUL.
-        text.to_bytes_with_nul().iter().enumerate().all(|(place, byte)| *byte == unsafe { *self.0.add(place) })
+        self.begins(text.to_bytes_with_nul())
+    }
+
+    /// Whether it begins so. `text` has no NUL but at its end.
+    pub(crate) fn begins(self, text: &[u8]) -> bool {
+        // SAFETY: no byte is read after one that differs, and so none after the NUL of the argument.
+        text.iter().enumerate().all(|(place, byte)| *byte == unsafe { *self.0.add(place) })
     }
 }
 

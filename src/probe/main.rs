@@ -1,9 +1,11 @@
 //! Tries to get out of the sandbox that it runs in, and says how each attempt was stopped.
 //!
 //! ```text
-//! probe all     every attempt that is made by a few calls, each in a child of its own
-//! probe NAME    this one; what uses up a limit is always alone
+//! probe all [NAMESPACE...]    every attempt that is made by a few calls, each in a child of its own
+//! probe NAME [NAMESPACE...]   this one; what uses up a limit is always alone
 //! ```
+//!
+//! A NAMESPACE is what a link below /proc/PID/ns of the host says: one that the sandbox must not share.
 //!
 //! No attempt harms the host where a wall is missing: its arguments are such that the kernel would refuse them once it
 //! has let the caller pass, or what it does stays in the sandbox. Whether an outcome is well is judged by who reads it
@@ -63,7 +65,8 @@ static BRIEF: [&[Attempt]; 7] = [
 ];
 
 extern "C" fn start(stack: *const usize) -> ! {
-    let Some(name) = Argument::at(1, stack) else { kernel::exit(2) };
+    kernel::begun_at(stack);
+    let Some(name) = Argument::at(1) else { kernel::exit(2) };
     let brief = || BRIEF.iter().flat_map(|attempts| attempts.iter());
     if name.is(c"all") {
         brief().for_each(apart);

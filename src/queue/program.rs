@@ -73,7 +73,8 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
             Ok(Prepared { files: Vec::new(), compile: None, run })
         }
         Work::Probe { attempt } => {
-            let run = program(vec![format!("{WORK}/{PROBE_FILE}"), attempt.clone()], &[]);
+            let own = [format!("{WORK}/{PROBE_FILE}"), attempt.clone()];
+            let run = program([own.as_slice(), &request.args].concat(), &[]);
             let path = String::from(PROBE_FILE);
             let files = vec![InputFile { path, executable: true, content: selftest::PROBE.to_vec() }];
             Ok(Prepared { files, compile: None, run })
@@ -153,7 +154,7 @@ mod test {
     #[test]
     fn the_probe_brings_its_program_with_it() {
         let prepared = prepared(Work::Probe { attempt: String::from("mount") }).unwrap();
-        assert_eq!(words(&prepared.run.argv), ["/work/probe", "mount"]);
+        assert_eq!(words(&prepared.run.argv), ["/work/probe", "mount", "-v"]);
         let [file] = &prepared.files[..] else { panic!("one file") };
         assert_eq!((file.path.as_str(), file.executable, &file.content[..4]), ("probe", true, &b"\x7fELF"[..]));
     }

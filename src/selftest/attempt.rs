@@ -28,10 +28,14 @@ pub enum Layer {
     NoNewPrivileges,
     /// What is mounted, what is hidden, and that it is read-only.
     Mounts,
+    /// The user namespace.
+    UserNamespace,
     /// The pid namespace.
     PidNamespace,
     /// The network namespace.
     NetworkNamespace,
+    /// The ipc, uts, cgroup and time namespaces.
+    OtherNamespaces,
     /// That init can be neither traced nor read.
     UndumpableInit,
     /// That no descriptor is handed on.
@@ -56,8 +60,10 @@ impl Layer {
             Self::Capabilities => "capabilities",
             Self::NoNewPrivileges => "no_new_privs",
             Self::Mounts => "mounts",
+            Self::UserNamespace => "user namespace",
             Self::PidNamespace => "pid namespace",
             Self::NetworkNamespace => "network namespace",
+            Self::OtherNamespaces => "namespaces",
             Self::UndumpableInit => "undumpable init",
             Self::Descriptors => "descriptors",
             Self::ResourceLimits => "resource limits",

@@ -46,8 +46,8 @@ pub struct NotRun {
     pub reason: String,
 }
 
-/// Makes every attempt.
-pub async fn run(runs: &impl Runs, clock: &dyn Clock) -> Report {
+/// Makes every attempt. `host` are the namespaces that no sandbox may share, as links below /proc/PID/ns say them.
+pub async fn run(runs: &impl Runs, clock: &dyn Clock, host: &[String]) -> Report {
     let (started, begin) = (clock.now(), instant());
     let mut findings = Vec::new();
     let all = std::iter::once((ALL_BRIEF, &LIMITS, BRIEF.iter().collect::<Vec<_>>()));
@@ -58,16 +58,16 @@ pub async fn run(runs: &impl Runs, clock: &dyn Clock) -> Report {
             let reason = format!("there was no time left: a self-test takes at most {} s", LONGEST.as_secs());
             Err(NotRun { job: None, reason })
         } else {
-            runs.run(request(name, limits), left).await
+            runs.run(request(name, limits, host), left).await
         };
         findings.extend(judged(&attempts, &ran));
     }
     Report { started, ended: clock.now(), findings }
 }
 
-fn request(attempt: &str, limits: &Limits) -> Request {
+fn request(attempt: &str, limits: &Limits, host: &[String]) -> Request {
     let work = Work::Probe { attempt: attempt.to_owned() };
-    Request { work, args: Vec::new(), stdin: Vec::new(), environment: Vec::new(), limits: *limits }
+    Request { work, args: host.to_vec(), stdin: Vec::new(), environment: Vec::new(), limits: *limits }
 }
 
 fn judged(attempts: &[&'static Attempt], ran: &Result<Ran, NotRun>) -> Vec<Finding> {

@@ -18,6 +18,7 @@ const UNKNOWN_CALL: &[Stop] = &[Stop::Refused(Errno::ENOSYS)];
 const KILLED: &[Stop] = &[Stop::Killed(Signal::SIGSYS)];
 const NONE_HELD: &[Stop] = &[Stop::Hollow("it has none")];
 const IN_FORCE: &[Stop] = &[Stop::Hollow("the kernel says that it is in force")];
+const ANOTHER: &[Stop] = &[Stop::Hollow("the sandbox has another")];
 const CLOSED: &[Stop] = &[Stop::Hollow("only 0, 1 and 2 are open")];
 const IMMUNE: &[Stop] = &[Stop::Hollow("the signal is ignored, init lives")];
 const READ_ONLY: &[Stop] = &[Stop::Refused(Errno::EROFS), Stop::Refused(Errno::EACCES)];
@@ -48,6 +49,14 @@ pub static BRIEF: &[Attempt] = &[
     attempt("oom-score", "be the last that is killed for memory", &[Layer::Capabilities], DENIED),
     attempt("personality", "switch off random addresses", &[Layer::Seccomp], NOT_PERMITTED),
     attempt("clear-no-new-privileges", "take no_new_privs back", &[Layer::NoNewPrivileges], INVALID),
+    attempt("share-user", "be in the user namespace of the host", &[Layer::UserNamespace], ANOTHER),
+    attempt("share-mount", "be in the mount namespace of the host", &[Layer::Mounts], ANOTHER),
+    attempt("share-pid", "be in the pid namespace of the host", &[Layer::PidNamespace], ANOTHER),
+    attempt("share-network", "be in the network namespace of the host", &[Layer::NetworkNamespace], ANOTHER),
+    attempt("share-ipc", "be in the ipc namespace of the host", &[Layer::OtherNamespaces], ANOTHER),
+    attempt("share-uts", "be in the uts namespace of the host", &[Layer::OtherNamespaces], ANOTHER),
+    attempt("share-cgroup", "be in the cgroup namespace of the host", &[Layer::OtherNamespaces], ANOTHER),
+    attempt("share-time", "be in the time namespace of the host", &[Layer::OtherNamespaces], ANOTHER),
     attempt("unshare-user", "make a user namespace", &[Layer::Seccomp], NOT_PERMITTED),
     attempt("unshare-mount", "make a mount namespace", &[Layer::Seccomp, Layer::Capabilities], NOT_PERMITTED),
     attempt("unshare-pid", "make a pid namespace", &[Layer::Seccomp, Layer::Capabilities], NOT_PERMITTED),
