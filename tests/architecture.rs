@@ -30,6 +30,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("limit", 4),
     ("telemetry", 4),
     ("client", 4),
+    ("selftest", 4),
     ("queue", 5),
     ("container", 5),
     ("identity", 5),
@@ -51,15 +52,14 @@ const PRIVILEGED: &[&str] = &["base", "sys", "plan", "wire", "spawner"];
 /// The root binary's own file: of the library it names the privileged folders only.
 const PRIVILEGED_ROOT: &str = "bin/kiln-spawner.rs";
 
-/// The sandbox's init: a `no_std` program of its own, compiled by build.rs, outside the module tree.
-const INIT: &str = "init";
+/// `no_std` programs of their own, compiled by build.rs, outside the module tree: the sandbox's init, and the probe of
+/// the self-test.
+const BARE: &[&str] = &["init", "probe"];
 
-/// The one file that a `#[path]` may bring in: what the root side and init say to each other. Any
-/// other `#[path]` would be an import that this test cannot see.
-const SHARED_FILE: &str = "../init/protocol.rs";
-
-/// The folders that may bring it in.
-const SHARED_WITH: &[&str] = &["plan", "spawner"];
+/// The files that a `#[path]` may bring in, and the folders that may do so: what the root side and init say to each
+/// other, and what a program without libc needs for the compiler. Any other `#[path]` would be an import that this test
+/// cannot see.
+const SHARED: &[(&str, &[&str])] = &[("../init/protocol.rs", &["plan", "spawner"]), ("../init/memory.rs", &["probe"])];
 
 /// The lowest floor that may be asynchronous.
 const ASYNC_FLOOR: u8 = 4;
@@ -97,11 +97,11 @@ fn check_file(file: &SourceFile) -> Vec<String> {
         return check_root(&file.path, &ast, &names);
     };
     let imports = names.found.iter().filter_map(|target| match folder.as_str() {
-        INIT => judge_init(&file.path, target),
+        bare if BARE.contains(&bare) => judge_bare(&file.path, bare, target),
         _ => judge(&file.path, folder, target),
     });
     let inclusions = names.included.iter().filter_map(|included| {
-        let shared = included == SHARED_FILE && SHARED_WITH.contains(&folder.as_str());
+        let shared = SHARED.iter().any(|(file, with)| included == file && with.contains(&folder.as_str()));
         (!shared).then(|| format!("{}: `#[path]` brings in `{included}`", file.path))
     });
     imports.chain(inclusions).collect()
@@ -133,13 +133,13 @@ fn check_root(path: &str, ast: &syn::File, names: &Names) -> Vec<String> {
     reexport.into_iter().chain(inclusions).chain(unprivileged).collect()
 }
 
-/// Init shares no module with the library; its `crate` is itself.
-fn judge_init(path: &str, target: &Target) -> Option<String> {
+/// Such a program shares no module with the library; its `crate` is itself.
+fn judge_bare(path: &str, program: &str, target: &Target) -> Option<String> {
     match target {
         Target::Folder(name) | Target::Library(name) => FLOORS
             .iter()
             .any(|(known, _)| known == name)
-            .then(|| format!("{path}: init is a program of its own, and names the library's `{name}`")),
+            .then(|| format!("{path}: {program} is a program of its own, and names the library's `{name}`")),
         Target::Crate(_) => None,
     }
 }
@@ -382,11 +382,22 @@ mod test {
             "#[path = \"../queue/pick.rs\"] mod pick;",
             &["spawner/mod.rs: `#[path]` brings in `../queue/pick.rs`"],
         );
+        expect(
+            "spawner/mod.rs",
+            "#[path = \"../init/memory.rs\"] mod memory;",
+            &["spawner/mod.rs: `#[path]` brings in `../init/memory.rs`"],
+        );
         expect("spawner/mod.rs", "#[path = \"../init/protocol.rs\"] mod protocol;", &[]);
+        expect("probe/main.rs", "#[path = \"../init/memory.rs\"] mod memory;", &[]);
     }
 
     #[test]
-    fn init_stands_alone() {
+    fn a_bare_program_stands_alone() {
+        expect(
+            "probe/main.rs",
+            "use crate::selftest::Outcome;",
+            &["probe/main.rs: probe is a program of its own, and names the library's `selftest`"],
+        );
         expect("init/main.rs", "mod kernel; use kernel::Fd; use crate::kernel::Errno;", &[]);
         expect(
             "init/main.rs",
@@ -418,7 +429,7 @@ mod test {
         let folders: BTreeSet<String> = tree
             .iter()
             .filter_map(|file| module_path(&file.path).first().cloned())
-            .filter(|folder| folder != INIT)
+            .filter(|folder| !BARE.contains(&folder.as_str()))
             .collect();
         let homeless: Vec<_> =
             folders.iter().filter(|folder| !FLOORS.iter().any(|(known, _)| known == folder)).collect();

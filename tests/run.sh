@@ -40,13 +40,13 @@ stop() {
   exit "$1"
 }
 
-# src/init is a program of its own, compiled by build.rs, which cargo fmt does not know.
+# src/init and src/probe are programs of their own, compiled by build.rs, which cargo fmt does not know.
 check_format() {
-  local init
+  local bare
   cargo fmt --all --check || return 1
-  init=$(find src/init -name '*.rs' 2>/dev/null)
+  bare=$(find src/init src/probe -name '*.rs')
   # shellcheck disable=SC2086 # one argument a file; paths of ours have no spaces
-  [ -z "$init" ] || rustfmt --check --edition 2024 $init
+  rustfmt --check --edition 2024 $bare
 }
 
 # Every test target of the package but the privileged ones.

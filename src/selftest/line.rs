@@ -43,3 +43,30 @@ fn line(text: &str) -> Option<Line> {
     };
     parts.next().is_none().then(|| Line { name: name.to_owned(), outcome })
 }
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn each_word_of_the_probe_is_read() {
+        let text = b"a\trefused\t1\nb\tkilled\t31\nc\thollow\t0\nd\tthrough\t18446744073709551615\ne\tuntried\t11\n";
+        let read = lines(text);
+        let expected = [
+            ("a", Outcome::Refused(1)),
+            ("b", Outcome::Killed(31)),
+            ("c", Outcome::Hollow),
+            ("d", Outcome::Through(u64::MAX)),
+            ("e", Outcome::Untried(11)),
+        ];
+        assert_eq!(read, expected.map(|(name, outcome)| Line { name: name.to_owned(), outcome }));
+    }
+
+    #[test]
+    fn anything_else_says_nothing() {
+        for text in ["", "a", "a\trefused", "a\trefused\t", "a\trefused\tx", "a\trefused\t1\t2", "a\tstopped\t1"] {
+            assert_eq!(lines(text.as_bytes()), [], "{text}");
+        }
+        assert_eq!(lines(b"\xff\xfe\nxxxx\na\thollow\t0").len(), 1);
+    }
+}

@@ -10,7 +10,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use kiln::access::{Ownership, Permit, Principal};
 use kiln::api::core::{
     CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, IdempotencyKey, JobFilter,
-    JobPage, Load, Phase, ReadError, SHOWN_AT_MOST, Selection, Stream, SubmitError, Submitted,
+    JobPage, Load, Phase, ReadError, SHOWN_AT_MOST, Selection, SelfTestError, Stream, SubmitError, Submitted,
 };
 use kiln::base::id::{JobId, LogId};
 use kiln::base::time::Timestamp;
@@ -19,6 +19,7 @@ use kiln::job::request::{KnownLanguage, Least, Request};
 use kiln::job::state::State;
 use kiln::job::termination::{Reason, Termination};
 use kiln::job::usage::Usage;
+use kiln::selftest::{Finding, Report};
 use kiln::telemetry::times::{Bucket, Times};
 use serde_json::{Value, json};
 
@@ -39,6 +40,9 @@ pub(crate) struct FakeCore {
     pub owner: String,
     pub jobs: Mutex<Vec<Record>>,
     pub waited: Mutex<Vec<Duration>>,
+    /// What a self-test finds, once.
+    pub findings: Result<Vec<Finding>, SelfTestError>,
+    pub selftests: Mutex<u32>,
 }
 
 impl Default for FakeCore {
@@ -54,6 +58,8 @@ impl Default for FakeCore {
             owner: "admin".to_owned(),
             jobs: Mutex::default(),
             waited: Mutex::default(),
+            findings: Ok(Vec::new()),
+            selftests: Mutex::default(),
         }
     }
 }
@@ -163,6 +169,16 @@ impl Core for FakeCore {
         let truncated = total > SHOWN_AT_MOST.bytes();
         bytes.truncate(usize::try_from(SHOWN_AT_MOST.bytes()).unwrap());
         std::future::ready(Ok(Captured { bytes, total, truncated })).boxed()
+    }
+
+    fn selftest<'a>(
+        &'a self,
+        _principal: &'a Principal,
+        _permit: Permit,
+    ) -> BoxFuture<'a, Result<Report, SelfTestError>> {
+        *self.selftests.lock().unwrap() += 1;
+        let report = |findings| Report { started: CREATED, ended: NOW, findings };
+        std::future::ready(self.findings.clone().map(report)).boxed()
     }
 
     fn load(&self) -> Load {

@@ -15,6 +15,8 @@ mod jobs;
 #[cfg(test)]
 mod output;
 #[cfg(test)]
+mod selftest;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod system;

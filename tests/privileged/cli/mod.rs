@@ -3,6 +3,7 @@ mod bench;
 mod jobs;
 mod run;
 mod socket;
+mod verify;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
