@@ -30,6 +30,8 @@ pub enum Layer {
     Mounts,
     /// The user namespace.
     UserNamespace,
+    /// Landlock, where the kernel has it: never the only one.
+    Landlock,
     /// The pid namespace.
     PidNamespace,
     /// The network namespace.
@@ -61,6 +63,7 @@ impl Layer {
             Self::NoNewPrivileges => "no_new_privs",
             Self::Mounts => "mounts",
             Self::UserNamespace => "user namespace",
+            Self::Landlock => "Landlock",
             Self::PidNamespace => "pid namespace",
             Self::NetworkNamespace => "network namespace",
             Self::OtherNamespaces => "namespaces",

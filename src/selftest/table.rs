@@ -26,6 +26,8 @@ const READ_ONLY: &[Stop] = &[Stop::Refused(Errno::EROFS), Stop::Refused(Errno::E
 const HIDDEN: &[Stop] = &[Stop::Hollow("the file is empty"), Stop::Refused(Errno::ENOENT)];
 /// Not the job's to write, on a read-only mount; or a kernel without it.
 const PROTECTED: &[Stop] = &[Stop::Refused(Errno::EACCES), Stop::Refused(Errno::EROFS), Stop::Refused(Errno::ENOENT)];
+/// By Landlock, or by the lack of a capability.
+const NO_DEVICE: &[Stop] = &[Stop::Refused(Errno::EACCES), Stop::Refused(Errno::EPERM)];
 const ABSENT: &[Stop] = &[Stop::Refused(Errno::ENOENT)];
 /// No route; or a host without IPv6.
 const NO_WAY: &[Stop] =
@@ -91,10 +93,10 @@ pub static BRIEF: &[Attempt] = &[
     attempt("open-by-handle", "open a file past every mount", &[Layer::Seccomp, Layer::Capabilities], NOT_PERMITTED),
     attempt("name-to-handle", "learn the handle of a file", &[Layer::Seccomp, Layer::Capabilities], NOT_PERMITTED),
     attempt("fanotify", "watch a whole mount", &[Layer::Seccomp, Layer::Capabilities], NOT_PERMITTED),
-    attempt("write-usr", "write a file into /usr/bin", &[Layer::Mounts], READ_ONLY),
-    attempt("write-etc", "write a file into /etc", &[Layer::Mounts], READ_ONLY),
-    attempt("write-root", "write a file into /", &[Layer::Mounts], READ_ONLY),
-    attempt("write-dev", "write a file into /dev", &[Layer::Mounts], READ_ONLY),
+    attempt("write-usr", "write a file into /usr/bin", &[Layer::Mounts, Layer::Landlock], READ_ONLY),
+    attempt("write-etc", "write a file into /etc", &[Layer::Mounts, Layer::Landlock], READ_ONLY),
+    attempt("write-root", "write a file into /", &[Layer::Mounts, Layer::Landlock], READ_ONLY),
+    attempt("write-dev", "write a file into /dev", &[Layer::Mounts, Layer::Landlock], READ_ONLY),
     attempt("ptrace", "trace init", &[Layer::Seccomp, Layer::UndumpableInit], NOT_PERMITTED),
     attempt("process-vm-readv", "read the memory of init", &[Layer::Seccomp, Layer::UndumpableInit], NOT_PERMITTED),
     attempt(
@@ -137,8 +139,13 @@ pub static BRIEF: &[Attempt] = &[
     attempt("dev-disk", "read the first disk", &[Layer::Mounts], ABSENT),
     attempt("dev-kvm", "start a virtual machine", &[Layer::Mounts], ABSENT),
     attempt("dev-tty", "open the terminal", &[Layer::Mounts], ABSENT),
-    attempt("mknod-block", "make a device for the first disk", &[Layer::Capabilities], NOT_PERMITTED),
-    attempt("mknod-memory", "make a device for the memory of the machine", &[Layer::Capabilities], NOT_PERMITTED),
+    attempt("mknod-block", "make a device for the first disk", &[Layer::Landlock, Layer::Capabilities], NO_DEVICE),
+    attempt(
+        "mknod-memory",
+        "make a device for the memory of the machine",
+        &[Layer::Landlock, Layer::Capabilities],
+        NO_DEVICE,
+    ),
     attempt("host-shadow", "read the passwords of the host", &[Layer::Mounts], ABSENT),
     attempt("terminal-input", "type into a terminal", &[Layer::Seccomp], NOT_PERMITTED),
     attempt("terminal-paste", "paste into a console", &[Layer::Seccomp], NOT_PERMITTED),
