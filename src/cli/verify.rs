@@ -16,22 +16,34 @@ pub(super) fn run(arguments: &ShowArguments, surroundings: &Surroundings, colour
         let mut client = arguments.remote.client(surroundings)?;
         let report = client.json(Question::new(Method::POST, "/v1/admin/selftest")).await?;
         let shown = if arguments.json { print_json(&report) } else { printed(&described(&report, colours)) };
-        Ok(match shown {
-            Exit::Ok => exit(&report),
-            failed => failed,
-        })
+        Ok(if shown == Exit::Ok { exit(&report) } else { shown })
     })
 }
 
-/// Only a report that says so, of at least one attempt, each of which was stopped, is well.
 fn exit(report: &Value) -> Exit {
+    match shows(report) {
+        Shows::Holds => Exit::Ok,
+        Shows::Unproven => Exit::Unproven,
+        Shows::Broken => Exit::Broken,
+    }
+}
+
+/// What a report shows.
+enum Shows {
+    Holds,
+    Unproven,
+    Broken,
+}
+
+/// Only a report that says so, of at least one attempt, each of which was stopped, is well.
+fn shows(report: &Value) -> Shows {
     let verdicts: Vec<&str> = attempts(report).map(|attempt| text(attempt, "verdict")).collect();
     let all_stopped = !verdicts.is_empty() && verdicts.iter().all(|verdict| *verdict == "stopped");
     match text(report, "conclusion") {
-        "holds" if all_stopped => Exit::Ok,
-        "broken" => Exit::Broken,
-        _ if verdicts.contains(&"got_through") => Exit::Broken,
-        _ => Exit::Unproven,
+        "holds" if all_stopped => Shows::Holds,
+        "broken" => Shows::Broken,
+        _ if verdicts.contains(&"got_through") => Shows::Broken,
+        _ => Shows::Unproven,
     }
 }
 
@@ -76,10 +88,10 @@ fn verdict(report: &Value) -> String {
     let count = |name: &str| report.pointer(&format!("/counts/{name}")).and_then(Value::as_u64).unwrap_or(0);
     let (through, unexpected, not_tried) = (count("got_through"), count("unexpected"), count("not_tried"));
     let all = attempts(report).count();
-    match exit(report) {
-        Exit::Ok => format!("The sandbox holds: all {all} attempts were stopped, in {}.", text(report, "duration")),
-        Exit::Broken => format!("THE SANDBOX DOES NOT HOLD: {through} of {all} attempts got through."),
-        _ => format!(
+    match shows(report) {
+        Shows::Holds => format!("The sandbox holds: all {all} attempts were stopped, in {}.", text(report, "duration")),
+        Shows::Broken => format!("THE SANDBOX DOES NOT HOLD: {through} of {all} attempts got through."),
+        Shows::Unproven => format!(
             "Not shown: of {all} attempts {unexpected} failed in another way than expected, {not_tried} were not made."
         ),
     }

@@ -121,10 +121,8 @@ fn is_signal(wanted: Signal, number: i32) -> bool {
 }
 
 fn errno_name(number: i32) -> String {
-    match Errno::from_raw(number) {
-        Errno::UnknownErrno => format!("error {number}"),
-        known => format!("{known:?}"),
-    }
+    let errno = Errno::from_raw(number);
+    if errno == Errno::UnknownErrno { format!("error {number}") } else { format!("{errno:?}") }
 }
 
 fn signal_name(number: i32) -> String {
