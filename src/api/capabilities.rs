@@ -129,9 +129,11 @@ impl Capabilities {
 impl Isolation {
     /// What is in force for every job.
     pub(super) fn of(core: &dyn Core) -> Self {
+        let found = core.host().isolation;
         Self {
             namespaces: words(&["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"]),
-            cgroups: core.host().cgroups,
+            cgroups: found.cgroups,
+            landlock: found.landlock,
             seccomp_profile: String::from("job"),
             no_new_privileges: true,
             capabilities: Vec::new(),
