@@ -64,6 +64,7 @@ fn described(report: &Value, colours: Colours) -> String {
     let nothing = Value::Null;
     let isolation = report.get("isolation").unwrap_or(&nothing);
     let no_new = isolation.get("no_new_privileges") == Some(&Value::Bool(true));
+    let landlock = isolation.get("landlock").and_then(Value::as_u64);
     let or_none = |words: String| if words.is_empty() { String::from("none") } else { words };
     let pairs = [
         ("kiln", text(report, "version").to_owned()),
@@ -71,6 +72,7 @@ fn described(report: &Value, colours: Colours) -> String {
         ("limits by", text(isolation, "cgroups").to_owned()),
         ("namespaces", words(isolation, "namespaces")),
         ("seccomp profile", text(isolation, "seccomp_profile").to_owned()),
+        ("Landlock", landlock.map_or_else(|| String::from("none"), |version| format!("version {version}"))),
         ("capabilities", or_none(words(isolation, "capabilities"))),
         ("no_new_privs", String::from(if no_new { "set" } else { "not set" })),
     ];
@@ -111,7 +113,7 @@ mod test {
         };
         let counts = ["stopped", "not_tried", "unexpected", "got_through"].map(|name| (name.to_owned(), count(name)));
         json!({"conclusion": conclusion, "version": "1", "kernel": "6.1.0", "duration": "3.2s",
-            "isolation": {"cgroups": "cgroup v2", "namespaces": ["pid", "user"], "seccomp_profile": "job",
+            "isolation": {"cgroups": "cgroup v2", "namespaces": ["pid", "user"], "seccomp_profile": "job", "landlock": 4,
                 "no_new_privileges": true, "capabilities": []},
             "counts": counts.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
             "attempts": verdicts.iter().map(attempt).collect::<Vec<_>>()})
@@ -146,6 +148,7 @@ mod test {
         for line in [
             "limits by        cgroup v2",
             "namespaces       pid, user",
+            "Landlock         version 4",
             "capabilities     none",
             "no_new_privs     set",
             "mount    stopped  mount a tmpfs  refused by EPERM  seccomp, capabilities",
