@@ -5,7 +5,7 @@
 #
 # The bed itself runs as root (directly or through sudo), because the image and its cache are
 # root's. Exit status: 0, or that of the last part that failed: 124 when it took too long, 125 when
-# the bed failed.
+# the bed failed. TEST_VM_SUITE=trixie takes Debian 13 instead of 12.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . packaging/root.sh
@@ -72,7 +72,7 @@ part() {
   local seconds=$1
   shift
   as_root env ${BUILD_CACHE:+BUILD_CACHE="$BUILD_CACHE"} ${TEST_TIME_SCALE:+TEST_TIME_SCALE="$TEST_TIME_SCALE"} \
-    tests/limited.py "$bed_seconds" tests/vm/vmbed.py run -v -d "$share" -t "$seconds" "$@" || status=$?
+    tests/limited.py "$bed_seconds" tests/vm/vmbed.py run -v -s "${TEST_VM_SUITE:-bookworm}" -d "$share" -t "$seconds" "$@" || status=$?
 }
 disk=$installed/disk.ext4
 status=0
