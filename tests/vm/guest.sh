@@ -174,7 +174,7 @@ inherited() {
 test_privileged() {
   local hardened
   mapfile -t hardened < <(inherited)
-  [ "${#hardened[@]}" -ge 16 ] || fail "the unit of the spawner has settings that sandboxes inherit" "${hardened[@]}"
+  [ "${#hardened[@]}" -ge 14 ] || fail "the unit of the spawner has settings that sandboxes inherit" "${hardened[@]}"
   link_binaries
   if systemd-run --quiet --wait --pipe --collect --unit=kiln-privileged \
     -p Type=exec -p Delegate=yes -p TasksMax=infinity -p WorkingDirectory="$work" \
