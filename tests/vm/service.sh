@@ -13,7 +13,7 @@ base=http://127.0.0.1:8080
 units=(kiln.service kiln.socket kiln.slice kiln-spawner.service kiln-spawner.socket)
 # Highest exposure that is accepted, in tenths (systemd-analyze(1), security).
 server_exposure=25
-spawner_exposure=60
+spawner_exposure=61
 # What is checked after the boot.
 kept=/var/tmp/kiln-kept
 work=$(mktemp -d /tmp/vm-service.XXXXXX)
