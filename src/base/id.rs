@@ -119,6 +119,12 @@ impl InstanceId {
     }
 }
 
+/// A number that nobody can guess.
+pub fn unguessable() -> u32 {
+    let (number, ..) = Uuid::new_v4().as_fields();
+    number
+}
+
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

@@ -7,7 +7,9 @@
 //! ```
 //!
 //! Numbers are little-endian. The checksum of an entry covers the generation of its half, so that
-//! what an earlier generation left is no entry. The file keeps its length: a write then changes no
+//! what an earlier generation left is no entry. Generations grow by leaps that nobody can guess: an entry
+//! holds what clients sent, and a client who knew a later generation could send an entry of it, which would
+//! be read where a crash ends the half before it. The file keeps its length: a write then changes no
 //! metadata, and fdatasync(2) waits for the data alone (0.12 instead of 0.17 ms).
 //!
 //! An entry survives the end of this process when [`Journal::append`] returned, because the page
@@ -98,9 +100,10 @@ impl Journal {
     }
 
     /// Begins the other half. Nothing in it may be needed any more, and the database must have
-    /// everything up to the change `flushed` for certain.
-    pub(super) fn turn(&mut self, flushed: u64) -> io::Result<()> {
-        self.generation = self.generation.saturating_add(1);
+    /// everything up to the change `flushed` for certain. Nobody can guess `leap`.
+    pub(super) fn turn(&mut self, flushed: u64, leap: u32) -> io::Result<()> {
+        // By an odd number, which leads to the other half.
+        self.generation = self.generation.saturating_add(1).saturating_add(2 * u64::from(leap));
         let mut header = Vec::with_capacity(HEADER_BYTES);
         header.extend_from_slice(&MAGIC);
         header.extend_from_slice(&self.generation.to_le_bytes());
@@ -178,6 +181,9 @@ mod test {
 
     use super::*;
 
+    /// Of every turn; no forger knows it.
+    const LEAP: u32 = 0x9e37_79b9;
+
     fn entries(range: std::ops::Range<u64>) -> Vec<Entry> {
         range.map(|seq| Entry { seq, steps: format!("steps of {seq}").into_bytes() }).collect()
     }
@@ -193,14 +199,14 @@ mod test {
         let dir = TempDir::new().unwrap();
         let (mut journal, left) = Journal::open(dir.path()).unwrap();
         assert!(left.entries.is_empty());
-        journal.turn(0).unwrap();
+        journal.turn(0, LEAP).unwrap();
         write(&mut journal, &entries(1..5));
-        journal.turn(2).unwrap();
+        journal.turn(2, LEAP).unwrap();
         write(&mut journal, &entries(5..9));
         let (mut journal, left) = Journal::open(dir.path()).unwrap();
         assert_eq!((left.flushed, left.entries), (2, entries(1..9)));
         // The half of 1 to 4 is written over: what is behind its new entries is no entry.
-        journal.turn(8).unwrap();
+        journal.turn(8, LEAP).unwrap();
         write(&mut journal, &entries(9..10));
         let (_, left) = Journal::open(dir.path()).unwrap();
         assert_eq!((left.flushed, left.entries), (8, entries(5..10)));
@@ -210,7 +216,7 @@ mod test {
     fn an_entry_that_is_not_whole_ends_its_half() {
         let dir = TempDir::new().unwrap();
         let (mut journal, _) = Journal::open(dir.path()).unwrap();
-        journal.turn(0).unwrap();
+        journal.turn(0, LEAP).unwrap();
         write(&mut journal, &entries(1..3));
         let last = journal.place() + wide(journal.used) - 1;
         write(&mut journal, &entries(3..4));
@@ -221,11 +227,38 @@ mod test {
     }
 
     #[test]
+    fn what_a_client_wrote_into_an_earlier_entry_is_no_entry() {
+        let dir = TempDir::new().unwrap();
+        let (mut journal, _) = Journal::open(dir.path()).unwrap();
+        journal.turn(0, LEAP).unwrap();
+        // A request whose text is an entry, where the first entry of a later generation will end, for each generation
+        // that counting would arrive at.
+        let forged = |generation: u64| {
+            let (seq, steps) = (3_u64, b"forged");
+            let head = [&6_u32.to_le_bytes()[..], &checksum(generation, seq, steps).to_le_bytes()].concat();
+            [head, seq.to_le_bytes().to_vec(), steps.to_vec()].concat()
+        };
+        for later in [2, 4] {
+            let (mut journal, _) = Journal::open(dir.path()).unwrap();
+            journal.turn(0, LEAP).unwrap();
+            let text = [b"12345".to_vec(), forged(journal.generation.saturating_add(later))].concat();
+            write(&mut journal, &[Entry { seq: 1, steps: text }]);
+            for _ in 0..later {
+                journal.turn(1, LEAP).unwrap();
+            }
+            let second = Entry { seq: 2, steps: b"12345".to_vec() };
+            write(&mut journal, std::slice::from_ref(&second));
+            let entries = Journal::open(dir.path()).unwrap().1.entries;
+            assert_eq!(entries.last(), Some(&second));
+        }
+    }
+
+    #[test]
     fn a_half_has_an_end_and_an_entry_a_largest_size() {
         let dir = TempDir::new().unwrap();
         let (mut journal, _) = Journal::open(dir.path()).unwrap();
         assert_eq!(journal.append(1, b"x").unwrap(), Append::Full, "before the first turn");
-        journal.turn(0).unwrap();
+        journal.turn(0, LEAP).unwrap();
         let most = HALF_BYTES - HEADER_BYTES - ENTRY_BYTES;
         assert_eq!(journal.append(1, &vec![1; most + 1]).unwrap(), Append::TooLarge);
         assert_eq!(journal.append(1, &vec![1; most]).unwrap(), Append::Written);

@@ -51,7 +51,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use crate::base::id::JobId;
+use crate::base::id::{JobId, unguessable};
 use crate::base::time::Clock;
 use commit::Committer;
 pub use expiry::EXPIRY_PAGE;
@@ -133,7 +133,7 @@ impl Store {
         })
         .map_err(unopenable)??;
         let (seq, unfinished) = health::guarded(|| Memory::read(&trees)).map_err(unopenable)??;
-        let began = journal.turn(seq).and_then(|()| journal.file().sync_data());
+        let began = journal.turn(seq, unguessable()).and_then(|()| journal.file().sync_data());
         began.map_err(|error| broken(dir.join(journal::NAME), &error))?;
         let health = Arc::new(Health::default());
         let last = watch::Sender::new(seq);
@@ -176,7 +176,7 @@ impl Store {
             let full = |error: io::Error| StoreError::of_io(&error);
             let mut append = memory.journal.append(seq, &steps).map_err(full)?;
             if append == Append::Full {
-                memory.journal.turn(self.settler.turn()?).map_err(full)?;
+                memory.journal.turn(self.settler.turn()?, unguessable()).map_err(full)?;
                 append = memory.journal.append(seq, &steps).map_err(full)?;
             }
             self.trees.put(seq, writes);
@@ -195,7 +195,7 @@ impl Store {
         self.health.sound()?;
         let flushed = self.settler.flush()?;
         let mut memory = self.memory();
-        let closed = memory.journal.turn(flushed).and_then(|()| memory.journal.file().sync_data());
+        let closed = memory.journal.turn(flushed, unguessable()).and_then(|()| memory.journal.file().sync_data());
         closed.map_err(|error| StoreError::of_io(&error))
     }
 
