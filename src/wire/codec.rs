@@ -1,6 +1,9 @@
 //! Bytes to values and back, with every length checked.
 use crate::wire::{MAGIC, VERSION};
 
+/// Longest text in a message, bytes.
+const TEXT_AT_MOST: u16 = 1024;
+
 /// A message that is not one. It ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -113,10 +116,13 @@ impl<'a> Reader<'a> {
     /// A text with its length (two bytes) before it.
     ///
     /// # Errors
-    /// When the message is short or the text is not UTF-8.
+    /// When the message is short, or the text is not UTF-8 or longer than any that is written.
     pub fn text(&mut self) -> Result<&'a str, Malformed> {
-        let length = usize::from(self.u16()?);
-        let bytes = self.bytes(length)?;
+        let length = self.u16()?;
+        if length > TEXT_AT_MOST {
+            return Err(Malformed::Unknown { field: "length of a text", value: length.into() });
+        }
+        let bytes = self.bytes(length.into())?;
         std::str::from_utf8(bytes).map_err(|fault| Malformed::Unknown {
             field: "UTF-8 text",
             value: u64::try_from(fault.valid_up_to()).unwrap_or(u64::MAX),
@@ -186,7 +192,7 @@ impl Writer {
 
     /// A text, cut at 1,024 bytes: texts are names and reasons for people.
     pub fn text(&mut self, text: &str) {
-        let mut end = text.len().min(1024);
+        let mut end = text.len().min(TEXT_AT_MOST.into());
         while !text.is_char_boundary(end) {
             end = end.saturating_sub(1);
         }

@@ -365,6 +365,14 @@ mod test {
     }
 
     #[test]
+    fn a_text_that_nobody_writes_is_not_read() {
+        let mut writer = Writer::open(Reply::Welcome { cgroups: String::new() }.kind());
+        writer.u16(1025);
+        writer.bytes(&[b'a'; 1025]);
+        assert!(matches!(Reply::decode(&writer.finish()), Err(Malformed::Unknown { value: 1025, .. })));
+    }
+
+    #[test]
     fn a_long_text_is_cut_between_characters() {
         let reply = Reply::Welcome { isolation: Isolation { cgroups: "é".repeat(1000), landlock: None }, pid: 7 };
         let Ok(Reply::Welcome { isolation, .. }) = Reply::decode(&reply.encode()) else { panic!("welcome") };
