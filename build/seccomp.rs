@@ -47,6 +47,8 @@ const NEWER_THAN_LIBSECCOMP: [(&str, i32); 15] = [
 const INSTRUCTION: usize = 8;
 /// The most that the kernel takes (`BPF_MAXINSNS`, `linux/bpf_common.h`).
 const MOST_INSTRUCTIONS: usize = 4096;
+/// The largest error number that a system call gives (`MAX_ERRNO`, `linux/err.h`).
+const MOST_ERRNO: u32 = 4095;
 /// `BPF_RET | BPF_K`
 const RETURN: u16 = 0x06;
 /// `BPF_JMP | BPF_JA`
@@ -130,7 +132,11 @@ fn rules(profile: &LinuxSeccomp) -> Outcome<Vec<Rule>> {
 fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Outcome<ScmpAction> {
     match (action, errno) {
         (LinuxSeccompAction::ScmpActAllow, None) => Ok(ScmpAction::Allow),
-        (LinuxSeccompAction::ScmpActErrno, Some(errno)) => Ok(ScmpAction::Errno(errno.try_into()?)),
+        (LinuxSeccompAction::ScmpActErrno, Some(errno)) if (1..=MOST_ERRNO).contains(&errno) => {
+            Ok(ScmpAction::Errno(errno.try_into()?))
+        }
+        // The call would succeed without being done, or fail with another number than the profile names.
+        (LinuxSeccompAction::ScmpActErrno, Some(errno)) => Err(format!("{errno} is no error number").into()),
         (LinuxSeccompAction::ScmpActErrno, None) => Err("a refusal names its errnoRet".into()),
         _ => Err("the action is SCMP_ACT_ALLOW, or SCMP_ACT_ERRNO with errnoRet".into()),
     }
