@@ -74,11 +74,11 @@ impl<T: ParseFromJSON> ParsePayload for FormBody<T> {
 
 impl_apirequest_for_payload!(FormBody<T>, T: ParseFromJSON);
 
-/// Reads a whole form.
+/// Reads a whole form, whose parts this boundary separates (RFC 2046, section 5.1.1).
 ///
 /// # Errors
 /// Every part that is at fault; a form that breaks off has the fault of its body beside those before it.
-async fn read(bytes: Bytes, boundary: String) -> Result<Value, Faults> {
+pub async fn read(bytes: Bytes, boundary: String) -> Result<Value, Faults> {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let whole = futures_util::stream::once(std::future::ready(Ok::<_, std::convert::Infallible>(bytes)));
     let bounds = Constraints::new().size_limit(SizeLimit::new().whole_stream(size.max(1)));

@@ -12,7 +12,7 @@ use crate::job::request::fields::{FAULTS_AT_MOST, shown};
 ///
 /// # Errors
 /// Where it stops to be JSON, or every member that is there twice.
-pub(super) fn parse(text: &[u8]) -> Result<Value, Faults> {
+pub fn parse(text: &[u8]) -> Result<Value, Faults> {
     let mut reading = Reading::default();
     let mut source = serde_json::Deserializer::from_slice(text);
     let value = (&mut reading).deserialize(&mut source);
@@ -27,6 +27,9 @@ pub(super) fn parse(text: &[u8]) -> Result<Value, Faults> {
     }
 }
 
+/// Names of a path that a fault shows, the last ones: each may be long, and there may be a hundred.
+const NAMES_AT_MOST: usize = 4;
+
 /// Where the reader is, and what it found.
 #[derive(Default)]
 struct Reading {
@@ -37,8 +40,10 @@ struct Reading {
 impl Reading {
     fn note_twice(&mut self, name: &str) {
         if self.faults.as_slice().len() < FAULTS_AT_MOST {
-            let parts = self.path.iter().map(String::as_str).chain([name]);
-            let field = parts.collect::<Vec<_>>().join(".");
+            let left_out = self.path.len().saturating_sub(NAMES_AT_MOST);
+            let above = self.path.iter().skip(left_out).map(String::as_str);
+            let before = (left_out > 0).then_some("…");
+            let field = before.into_iter().chain(above).chain([name]).collect::<Vec<_>>().join(".");
             self.faults.add(field, "is given twice");
         }
     }
@@ -128,6 +133,16 @@ mod test {
     fn a_member_given_twice_is_named() {
         assert_eq!(fault(r#"{"a": {"b": 1, "b": 2}}"#).0, "a.b");
         assert_eq!(fault(r#"{"code": "x", "code": "x"}"#).1, "is given twice");
+    }
+
+    #[test]
+    fn the_path_of_a_member_given_twice_is_short() {
+        let name = "é".repeat(64);
+        let text = [format!("{{\"{name}\":").repeat(100), format!("{{\"{name}\":1,\"{name}\":2}}"), "}".repeat(100)];
+        let (field, message) = fault(&text.concat());
+        assert!(field.starts_with(&format!("….{name}.")) && field.ends_with(&name), "{field}");
+        assert!(field.len() < 1024, "{} bytes", field.len());
+        assert_eq!(message, "is given twice");
     }
 
     #[test]
