@@ -8,13 +8,16 @@ CARGO ?= cargo
 export KEEP PORT
 # For the installation.
 export DESTDIR PREFIX
+# Seconds for each fuzz target.
+export FUZZ_SECONDS
 
-.PHONY: help deps build install uninstall deb demo test test-vm bench leak density fmt lint advisories
+.PHONY: help deps build install uninstall deb demo test test-vm fuzz bench leak density fmt lint advisories
 
 help:
 	@echo 'make demo      build, start the daemon on 127.0.0.1, run real programs (KEEP=1, PORT=N)'
 	@echo 'make test      the whole suite, with the VM tests'
 	@echo 'make test-vm   only the tests in the Debian VM (systemd, cgroup v2)'
+	@echo 'make fuzz      every fuzz target for 5 s each (FUZZ_SECONDS=N)'
 	@echo 'make bench     measure beside bubblewrap and crun, write docs/PERFORMANCE.md (half an hour)'
 	@echo 'make leak      10,000 jobs through the release build, and what the host shows before and after (root)'
 	@echo 'make density   500 sandboxes at once in the release build, and what each needs (root)'
@@ -53,6 +56,10 @@ test-vm:
 	packaging/deps.sh test
 	tests/vm/run.sh
 
+fuzz:
+	packaging/deps.sh fuzz
+	tests/fuzz/run.sh
+
 bench:
 	packaging/deps.sh bench
 	$(CARGO) build --release --locked --bins
@@ -66,6 +73,7 @@ density: build
 
 fmt:
 	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml
 
 lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings

@@ -2,7 +2,7 @@
 # Installs the Debian packages that are missing for a purpose, and names what it cannot install.
 #
 #   packaging/deps.sh make|build|demo|test      (each contains the one before)
-#   packaging/deps.sh bench|deb                 (each contains build)
+#   packaging/deps.sh bench|deb|fuzz             (each contains build)
 #
 # With every package there it needs no root and touches nothing. Downloaded packages are kept in
 # $BUILD_CACHE/debs (default /var/cache/kiln), which may be deleted.
@@ -20,14 +20,16 @@ case $purpose in
     packages+=(dpkg-dev) ;;&
   bench)
     packages+=(bubblewrap crun python3 util-linux) ;;&
+  test | fuzz)
+    packages+=(g++) ;;& # for libFuzzer, which is C++
   test | demo)
     packages+=(curl jq python3 procps) ;;&
-  test | demo | bench | deb | build)
+  test | demo | bench | deb | fuzz | build)
     packages+=(gcc libc6-dev libseccomp-dev pkg-config) ;;&
-  test | demo | bench | deb | build | make)
+  test | demo | bench | deb | fuzz | build | make)
     packages+=(make ca-certificates) ;;
   *)
-    echo "usage: packaging/deps.sh make|build|demo|test|bench|deb" >&2
+    echo "usage: packaging/deps.sh make|build|demo|test|bench|deb|fuzz" >&2
     exit 2 ;;
 esac
 

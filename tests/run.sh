@@ -44,6 +44,7 @@ stop() {
 check_format() {
   local bare
   cargo fmt --all --check || return 1
+  cargo fmt --check --manifest-path tests/fuzz/Cargo.toml || return 1
   bare=$(find src/init src/probe -name '*.rs')
   # shellcheck disable=SC2086 # one argument a file; paths of ours have no spaces
   rustfmt --check --edition 2024 $bare
@@ -96,6 +97,7 @@ step "format" 120 check_format
 step "clippy" 900 cargo clippy --locked --all-targets -- -D warnings
 step "unit, architecture, tidy, symbols and API tests" 900 unprivileged_tests
 step "documentation tests" 600 cargo test --locked --doc
+step "fuzzing, 5 s a target" 1200 tests/fuzz/run.sh
 step "privileged tests" 900 privileged_tests
 step "contract with the OpenAPI document" 700 live_tests tests/contract/run.py
 step "pages in a browser" 400 live_tests tests/browser/run.py
