@@ -366,7 +366,7 @@ mod test {
 
     #[test]
     fn a_text_that_nobody_writes_is_not_read() {
-        let mut writer = Writer::open(Reply::Welcome { cgroups: String::new() }.kind());
+        let mut writer = Writer::open(Reply::Welcome { isolation: Isolation::default(), pid: 0 }.kind());
         writer.u16(1025);
         writer.bytes(&[b'a'; 1025]);
         assert!(matches!(Reply::decode(&writer.finish()), Err(Malformed::Unknown { value: 1025, .. })));

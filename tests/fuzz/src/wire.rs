@@ -2,6 +2,7 @@
 use kiln::base::id::{ProcessId, SandboxId, TreeId};
 use kiln::oci;
 use kiln::plan::ceiling::{self, Refusal};
+use kiln::plan::isolation::Isolation;
 use kiln::plan::mount::{BoxPath, Mount, MountAccess, MountSource, Root};
 use kiln::plan::process::Program;
 use kiln::plan::{Class, Lifetime, Network, Plan, Profile, Stdio};
@@ -70,7 +71,7 @@ pub(crate) fn reply(bytes: &[u8]) {
 pub(crate) fn request_seeds() -> Vec<Vec<u8>> {
     let (sandbox, process, tree) = (SandboxId(1), ProcessId(2), TreeId(7));
     let messages = [
-        Request::Hello,
+        Request::Hello { ready: 8 },
         Request::MakeTree { tree, bytes: 2, inodes: 3 },
         Request::DropTree { tree },
         start(vec![MountSource::Tree { tree }], Root::Host),
@@ -119,7 +120,7 @@ pub(crate) fn reply_seeds() -> Vec<Vec<u8>> {
     let refusal = Refusal { what: String::from("memory"), asked: 2, ceiling: 1 };
     let counters = Counters { wall_us: Some(1), inodes_free: Some(2), ..Counters::default() };
     let replies = [
-        Reply::Welcome { cgroups: String::from("cgroup v2") },
+        Reply::Welcome { isolation: Isolation { cgroups: String::from("cgroup v2"), landlock: Some(2) }, pid: 7 },
         Reply::TreeMade { tree, first_id: 7 },
         Reply::TreeRefused { tree, refusal: refusal.clone() },
         Reply::Refused { sandbox, refusal },
