@@ -224,5 +224,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
             {"comment": "d", "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "names": ["clone"]},
         ],
     });
-    vec![profile.to_string().into_bytes(), b"{}".to_vec(), vec![1; 64], (0..=255).collect()]
+    // As if it were refused: the call would succeed, or fail with another number.
+    let number =
+        |errno: u32| profile.to_string().replace("\"errnoRet\":1", &format!("\"errnoRet\":{errno}")).into_bytes();
+    vec![number(1), number(0), number(65_537), b"{}".to_vec(), vec![1; 64], (0..=255).collect()]
 }

@@ -16,6 +16,7 @@ mod mark;
 mod steps;
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,9 +53,18 @@ struct Expected {
 /// A journal in use, with crashes, by a client who knows its form: after each crash exactly what was written since the
 /// second last turn is left. What is damaged is left out, with all behind it.
 pub(crate) fn journal(bytes: &[u8]) {
-    drop(fs::remove_file(path()));
+    clear();
     match used(&mut Unstructured::new(bytes)) {
         Ok(()) | Err(_) => {} // An input that is too short ends early.
+    }
+}
+
+/// As new, without the time that it takes to make a file of that size: what a run writes is far shorter than this.
+fn clear() {
+    const WRITTEN: usize = 16 << 10;
+    let Ok(file) = fs::OpenOptions::new().write(true).open(path()) else { return };
+    for half in [0, HALF_BYTES] {
+        file.write_all_at(&[0; WRITTEN], u64::try_from(half).expect("64 bits")).expect("room");
     }
 }
 
@@ -130,15 +140,16 @@ fn forged(from: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 /// The last entry is not whole.
 fn damage(from: &mut Unstructured<'_>, expected: &Expected) -> Result<()> {
     let Some(last) = expected.halves[1].last() else { return Ok(()) };
-    let mut file = fs::read(path()).expect("a journal");
+    let file = fs::read(path()).expect("a journal");
     let entry = last.steps.len() + 16;
     let before: usize = expected.halves[1].iter().map(|entry| entry.steps.len() + 16).sum::<usize>() - entry + 28;
     let half = |half: &[u8]| u64::from_le_bytes(half[8..16].try_into().expect("8 bytes"));
     let begin = if half(&file) > half(&file[HALF_BYTES..]) { 0 } else { HALF_BYTES };
     // Not its length: entries of a wrong length may be anything, and are told by the checksum alone.
     let at = begin + before + from.int_in_range(4..=entry - 1)?;
-    file[at] ^= from.int_in_range(1..=255)?;
-    fs::write(path(), file).expect("a journal");
+    let changed = file[at] ^ from.int_in_range(1..=255)?;
+    let opened = fs::OpenOptions::new().write(true).open(path()).expect("a journal");
+    opened.write_all_at(&[changed], u64::try_from(at).expect("64 bits")).expect("room");
     drop(crash(expected, 1));
     Ok(())
 }
