@@ -37,6 +37,7 @@ pub(crate) fn order_and_mold(bytes: &[u8]) {
         assert_eq!(list.each(|path| Ok(string(path))), Ok(()));
     }
     assert_eq!(mold.limits.each(|_| Ok(())), Ok(()));
+    assert_eq!(mold.directories.each(|directory| Ok(string(directory.path))), Ok(()));
     assert_eq!(mold.counters.each(|counter| Ok(string(counter.name))), Ok(()));
 }
 
@@ -64,6 +65,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         b"sockstat\0".to_vec(),
         words(&[1, 4]),
         b"abcd".to_vec(),
+        words(&[0xffff, 0, 3, 0, 0xff, 0, 1, 0xf, 0]),
+        b"usr\0".to_vec(),
         words(&[8]),
         vec![6, 0, 0, 0, 0, 0, 0xff, 0x7f],
     ]

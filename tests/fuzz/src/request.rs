@@ -84,6 +84,7 @@ fn accepted(request: &Request) {
             vec![b"program".to_vec()]
         }
         Work::Command { command, .. } => words(command),
+        Work::Probe { .. } => panic!("a client asks for what only the self-test may"),
     };
     let arguments = [command, words(&request.args)].concat();
     let variable = |(name, value): &(String, String)| format!("{name}={value}").into_bytes();

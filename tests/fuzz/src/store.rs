@@ -205,6 +205,7 @@ pub(crate) fn record_seeds() -> Vec<Vec<u8>> {
         Work::Source { language: language(), code: String::from("int main;") },
         Work::Files { language: language(), files: vec![file("a"), file("b/c")], entrypoint: String::from("a") },
         Work::Command { image: String::from("host"), command: vec![String::from("true")] },
+        Work::Probe { attempt: String::from("mount") },
     ];
     works.map(seed).to_vec()
 }
