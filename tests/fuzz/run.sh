@@ -3,14 +3,12 @@
 #
 #   tests/fuzz/run.sh [TARGET...]             FUZZ_SECONDS each (default 5); all when none is named
 #   tests/fuzz/run.sh reproduce TARGET FILE   one input, with a backtrace
-#   tests/fuzz/run.sh keep [TARGET...]        writes the smallest corpus with the same coverage to tests/fuzz/corpus
 #
 # What a run learns is kept below the target directory (corpus/TARGET) and begins the next one, beside the inputs in
 # tests/fuzz/corpus and those that the targets make themselves. A finding lies below findings/, and the output says how to
 # run it again. Exit status 1 when there is one, or when the program has no coverage counters: it would find nothing.
 set -uo pipefail
 cd "$(dirname "$0")"
-here=$PWD
 seconds=${FUZZ_SECONDS:-5}
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-../../target}")/fuzz
 export CARGO_TARGET_DIR
@@ -38,8 +36,6 @@ if [ "${1:-}" = reproduce ]; then
   exit
 fi
 
-keep=""
-if [ "${1:-}" = keep ]; then keep=1; shift; fi
 targets=("$@")
 # shellcheck disable=SC2206 # names of ours have no spaces
 [ $# -gt 0 ] || targets=($known)
@@ -49,16 +45,9 @@ stat() { sed -n "s/^stat::$1: *//p" "$log"; }
 
 # libFuzzer begins with these folders, and writes to the first.
 corpora() {
-  mkdir -p "$learnt/$1" "$here/corpus/$1"
-  printf '%s\n' "$learnt/$1" "$here/corpus/$1" "$SCRATCH/seeds/$1"
-}
-
-keep_smallest() {
-  mkdir -p "$SCRATCH/kept"
-  mapfile -t folders < <(corpora "$1")
-  TARGET=$1 "$program" "${flags[@]}" -merge=1 -max_len=512 "$SCRATCH/kept" "${folders[@]}" 2>"$log" || return 1
-  rm -rf "${here:?}/corpus/$1"
-  mv "$SCRATCH/kept" "$here/corpus/$1"
+  mkdir -p "$learnt/$1"
+  printf '%s\n' "$learnt/$1" "$SCRATCH/seeds/$1"
+  [ ! -d "corpus/$1" ] || printf '%s\n' "corpus/$1"
 }
 
 # Says how it went; the whole output only where something was found.
@@ -84,7 +73,7 @@ run() {
 log=$SCRATCH/log
 failed=()
 for target in "${targets[@]}"; do
-  if [ -n "$keep" ]; then keep_smallest "$target"; else run "$target"; fi || failed+=("$target")
+  run "$target" || failed+=("$target")
 done
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'FAILED: %s\n' "${failed[@]}" >&2
