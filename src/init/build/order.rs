@@ -46,6 +46,9 @@ impl<'a> Order<'a> {
         }
         let (first_id, joins, tree_count, networks) = (from.word()?, from.word()?, from.word()?, from.word()?);
         let places = from.list_of(tree_count, place)?;
+        if !from.is_at_end() {
+            return Err(Errno::PROTO);
+        }
         let (&[mold, root, device, temporary], rest) =
             descriptors.split_first_chunk::<BUILD_FIXED>().ok_or(Errno::PROTO)?;
         let (join, rest) = rest.split_at_checked(joins as usize).ok_or(Errno::PROTO)?;

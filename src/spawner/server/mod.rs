@@ -257,7 +257,7 @@ fn has_ended_by(sandbox: &Sandbox, deadline: Instant) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Every job's child unblocks it again (`sys::signal`).
+/// Init unblocks it again in every sandbox (`src/init/kernel`).
 pub(super) fn terminate_by_descriptor() -> io::Result<SignalFd> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGTERM);

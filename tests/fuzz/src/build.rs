@@ -1,6 +1,6 @@
 //! What init builds its sandbox from: the order of the spawner and the mold. An input is two bytes with the length of
 //! the order, the order, and the mold.
-#[allow(dead_code, reason = "a target does not use all of it")]
+#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/init/build/order.rs"]
 mod order;
 

@@ -12,13 +12,13 @@ mod init;
 mod kernel;
 mod memory;
 mod output;
-#[allow(dead_code, reason = "a target does not use all of it")]
+#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/init/program.rs"]
 mod program;
-#[allow(dead_code, reason = "a target does not use all of it")]
+#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/init/protocol.rs"]
 mod protocol;
-#[allow(dead_code, reason = "a target does not use all of it")]
+#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/init/reading.rs"]
 mod reading;
 mod request;

@@ -1,17 +1,17 @@
 //! What the store reads back from its own files: the journal, the changes in it, and records.
-#[allow(dead_code, reason = "a target does not use all of it")]
+#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/store/codec.rs"]
 mod codec;
-#[allow(dead_code, reason = "a target does not use all of it")]
+#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/store/fault.rs"]
 mod fault;
-#[allow(dead_code, reason = "a target does not use all of it")]
+#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/store/journal.rs"]
 mod journal;
-#[allow(dead_code, reason = "a target does not use all of it")]
+#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/store/mark.rs"]
 mod mark;
-#[allow(dead_code, reason = "a target does not use all of it")]
+#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/store/steps.rs"]
 mod steps;
 
