@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod image;
 pub mod job;
 pub mod lang;
 pub mod launch;

@@ -3,6 +3,7 @@
 //! Not here: anything that opens, sends or waits.
 pub mod base64_text;
 pub mod checksum;
+pub mod digest;
 pub mod fault;
 pub mod id;
 pub mod size;
