@@ -7,7 +7,6 @@ use crate::api::error::ApiError;
 use crate::api::payload::JsonText;
 use crate::api::state::ApiState;
 use crate::job::limits::Limits;
-use crate::job::request::HOST_IMAGE;
 use crate::job::request::files::FILES_AT_MOST;
 
 #[derive(Tags)]
@@ -113,7 +112,7 @@ impl Capabilities {
             architecture: std::env::consts::ARCH.to_owned(),
             kernel: host.kernel,
             isolation: Isolation::of(state.core.as_ref()),
-            images: words(&[HOST_IMAGE]),
+            images: state.core.offer().image_names().map(str::to_owned).collect(),
             limits: limits(&state.policy.default, &state.policy.ceiling),
             capacity: Capacity {
                 running_jobs: host.max_concurrent,

@@ -14,7 +14,8 @@ use crate::access::{Permit, Principal};
 use crate::base::id::JobId;
 use crate::base::size::ByteSize;
 use crate::job::record::Record;
-use crate::job::request::{KnownLanguage, Request};
+use crate::job::request::Request;
+use crate::job::request::offer::Offer;
 use crate::job::state::Status;
 use crate::plan::isolation::Isolation;
 pub use crate::queue::{IdempotencyKey, Submitted};
@@ -95,8 +96,11 @@ pub trait Core: Send + Sync + 'static {
     /// What the host and the build can do.
     fn host(&self) -> HostFacts;
 
-    /// The languages of the image, in the order in which they are shown.
-    fn languages(&self) -> Arc<[KnownLanguage]>;
+    /// The languages and images that a request may choose from.
+    fn offer(&self) -> Arc<Offer>;
+
+    /// Removes an image: a tag where it has several, else the image with all its tags.
+    fn remove_image(&self, image: String, permit: Permit) -> BoxFuture<'_, Result<(), RemoveError>>;
 
     /// What the host and kiln use.
     fn host_usage(&self) -> HostUsage;
@@ -255,6 +259,20 @@ pub enum CancelError {
     /// Its end could not be made durable.
     #[error("store: {0}")]
     Store(String),
+}
+
+/// Why an image was not removed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RemoveError {
+    /// There is none that is called so.
+    #[error("there is no such image")]
+    Unknown,
+    /// A job that has not ended is to run in it.
+    #[error("a job that has not ended runs in it, or will; wait for it or cancel it")]
+    InUse,
+    /// It could not be removed.
+    #[error("the image could not be removed: {0}")]
+    Failed(String),
 }
 
 /// Why there is no report of a self-test.

@@ -14,7 +14,15 @@ const CLOSED: [&str; 4] = ["ExecuteRequest", "ExecuteFile", "ExecuteForm", "Exec
 const RARE: [(&str, &[&str]); 3] = [
     (
         "409",
-        &["create_execution", "create_file_execution", "cancel_job", "delete_job_data", "get_job_spec", "run_selftest"],
+        &[
+            "create_execution",
+            "create_file_execution",
+            "cancel_job",
+            "delete_job_data",
+            "get_job_spec",
+            "run_selftest",
+            "delete_image",
+        ],
     ),
     ("415", &["create_execution", "create_file_execution"]),
     ("416", &["get_job_output"]),

@@ -11,7 +11,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object, error as openapi_error};
 
-use crate::api::core::{CancelError, DeleteError, ReadError, SelfTestError, SubmitError};
+use crate::api::core::{CancelError, DeleteError, ReadError, RemoveError, SelfTestError, SubmitError};
 use crate::api::payload::JsonText;
 use crate::api::request_id::RequestId;
 use crate::api::view;
@@ -238,6 +238,20 @@ impl From<SubmitError> for ApiError {
             SubmitError::Store(reason) => {
                 tracing::error!(reason, "a job could not be stored");
                 Self::new(Kind::Internal, "the job could not be stored")
+            }
+        }
+    }
+}
+
+impl From<RemoveError> for ApiError {
+    fn from(error: RemoveError) -> Self {
+        let message = error.to_string();
+        match error {
+            RemoveError::Unknown => Self::new(Kind::NotFound, message),
+            RemoveError::InUse => Self::new(Kind::Conflict, message),
+            RemoveError::Failed(_) => {
+                tracing::error!(message, "an image is not removed");
+                Self::new(Kind::Internal, "the image could not be removed; the log of kiln says why")
             }
         }
     }

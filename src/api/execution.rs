@@ -121,7 +121,7 @@ impl Execution {
             faults.add("Idempotency-Key", fault.to_string());
             faults
         })?;
-        let asked = request::read(body, &state.policy, &state.core.languages())?;
+        let asked = request::read(body, &state.policy, &state.core.offer())?;
         let preference = Preference::parse(&wishes.prefer.unwrap_or_default());
         let longest = self.longest(&asked.request.limits);
         let patience = preference.patience(asked.answer, longest);

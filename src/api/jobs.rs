@@ -307,11 +307,11 @@ impl Jobs {
 impl Jobs {
     fn language(&self, reader: &mut QueryReader<'_>) -> Option<String> {
         let name = reader.text("language")?;
-        let known = self.state.core.languages();
-        let found = known.iter().find(|known| known.is_called(name)).map(|known| known.id.clone());
+        let offer = self.state.core.offer();
+        let found = offer.languages.iter().find(|known| known.is_called(name)).map(|known| known.id.clone());
         if found.is_none() {
-            let ids: Vec<&str> = known.iter().map(|known| known.id.as_str()).collect();
-            reader.fault("language", format!("unknown language `{}`; known: {}", shown(name), ids.join(", ")));
+            let known = offer.language_ids().join(", ");
+            reader.fault("language", format!("unknown language `{}`; known: {known}", shown(name)));
         }
         found
     }

@@ -15,6 +15,7 @@ pub mod error;
 mod execution;
 pub mod form;
 mod head;
+mod images;
 mod jobs;
 pub mod json;
 mod lookup;
@@ -43,6 +44,7 @@ use serde_json::Value;
 use crate::api::capabilities::Capabilities;
 use crate::api::envelope::Envelope;
 use crate::api::execution::Execution;
+use crate::api::images::Images;
 use crate::api::jobs::Jobs;
 use crate::api::pages::Pages;
 use crate::api::routes::{Allowed, Described, Routes};
@@ -50,7 +52,7 @@ use crate::api::selftest::SelfTest;
 use crate::api::state::ApiState;
 use crate::api::system::System;
 
-type Operations = (Execution, Jobs, Capabilities, System, SelfTest);
+type Operations = (Execution, Jobs, Capabilities, System, SelfTest, Images);
 
 /// Everything that is served over HTTP. It never fails: every error is an answer.
 pub fn endpoint(state: ApiState) -> impl Endpoint<Output = Response> {
@@ -59,7 +61,8 @@ pub fn endpoint(state: ApiState) -> impl Endpoint<Output = Response> {
     let capabilities = Capabilities { state: state.clone() };
     let system = System { state: state.clone() };
     let selftest = SelfTest { state: state.clone() };
-    let service = described(Routes((execution, jobs, capabilities, system, selftest)));
+    let images = Images { state: state.clone() };
+    let service = described(Routes((execution, jobs, capabilities, system, selftest, images)));
     let routes = pages::add(Route::new(), &Pages::written()).nest("/", service);
     let allowed = Allowed::of::<Operations>(&pages::PAGES);
     Envelope { inner: routes.map_to_response(), state, allowed }

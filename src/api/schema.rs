@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
-/// Give `language` with `code` or `files`, or `image` with `command`. Unknown members are refused.
+/// Give `language` with `code` or `files`, or `image` with `command`. `image` may also go with `language`. Unknown members are refused.
 #[derive(Debug, Object)]
 #[oai(deny_unknown_fields, example, skip_serializing_if_is_none)]
 pub(super) struct ExecuteRequest {
     /// Id or alias of a language, as `GET /v1/languages` lists them.
     language: Option<String>,
-    /// Version of the language; the one that is here, or its first parts. Left out: whatever is here.
+    /// Version of the language, or its first parts; the first image that has it is taken. Left out: that of the first image.
     version: Option<String>,
     /// Source text.
     code: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct ExecuteRequest {
     files: Option<Vec<ExecuteFile>>,
     /// Path of the file that is started, or that the compiler is given first. Left out: the first one.
     entrypoint: Option<String>,
-    /// Image whose program is run: `host`.
+    /// Image to run in, by a name or digest of `GET /v1/images`; `host` are the host's own programs. Required with `command`. With a language and left out: the first of its images in `GET /v1/languages`.
     image: Option<String>,
     /// The program and its arguments.
     #[oai(validator(min_items = 1))]

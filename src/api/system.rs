@@ -30,9 +30,9 @@ pub(super) struct System {
 /// The languages of the installation.
 #[derive(Debug, Object)]
 struct LanguageList {
-    /// Their ids, as a request names them.
+    /// Their ids, as a request names them, each once.
     languages: Vec<String>,
-    /// The same with what is known of them.
+    /// The same with what is known of them, once for each image that has them.
     runtimes: Vec<Runtime>,
     /// When it was asked.
     timestamp: String,
@@ -56,8 +56,12 @@ struct Runtime {
     extensions: Vec<String>,
     /// Whether a compiler runs before the program.
     compiled: bool,
-    /// Image that holds it.
+    /// Image that holds it; `host` are the host's own programs. Of several with the same language the first is taken
+    /// where a request names none.
     image: String,
+    /// SHA-256 of the image; null for `host`.
+    #[oai(nullable)]
+    digest: Option<String>,
 }
 
 /// What the installation does now. A figure that is not known is null.
@@ -176,9 +180,9 @@ impl System {
     /// List the languages
     #[oai(path = "/v1/languages", method = "get", operation_id = "list_languages")]
     async fn languages(&self) -> Result<JsonText<LanguageList>, ApiError> {
-        let known = self.state.core.languages();
-        let languages = known.iter().map(|language| language.id.clone()).collect();
-        let runtimes = known.iter().cloned().map(|language| Runtime {
+        let offer = self.state.core.offer();
+        let languages = offer.language_ids().into_iter().map(str::to_owned).collect();
+        let runtimes = offer.languages.iter().cloned().map(|language| Runtime {
             language: language.id,
             name: language.name,
             aliases: language.aliases,
@@ -186,7 +190,8 @@ impl System {
             file: language.file,
             extensions: language.extensions,
             compiled: language.reserved.is_some(),
-            image: String::from("host"),
+            image: language.image.name().to_owned(),
+            digest: language.image.digest().map(|digest| digest.to_string()),
         });
         let timestamp = view::moment(self.state.clock.now());
         Ok(JsonText(LanguageList { languages, runtimes: runtimes.collect(), timestamp }))

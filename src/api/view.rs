@@ -31,8 +31,11 @@ pub(super) struct JobBody {
     /// Version of the language that was used.
     #[oai(skip_serializing_if_is_none)]
     version: Option<String>,
-    /// Image that the job ran in.
+    /// Image that the job runs in; `host` are the host's own programs.
     image: String,
+    /// SHA-256 of the image; absent for `host`.
+    #[oai(skip_serializing_if_is_none)]
+    image_digest: Option<String>,
     /// Wall time of the run phase at most, seconds.
     timeout: Amount,
     /// Memory at most, MiB.
@@ -204,7 +207,7 @@ pub(super) fn job(record: &Record, output: Option<Output>) -> JobBody {
         State::Running { since } => (Some(*since), None),
         State::Ended { started, at, termination } => (*started, Some((*at, termination))),
     };
-    let work = &record.request.work;
+    let (work, image) = (&record.request.work, &record.request.image);
     let attempt = record.attempts.last();
     let run = attempt.and_then(|attempt| attempt.run.as_ref());
     let Output { run: printed, compile } = output.unwrap_or_default();
@@ -215,7 +218,8 @@ pub(super) fn job(record: &Record, output: Option<Output>) -> JobBody {
         status: status(record.observed.status()).to_owned(),
         language: work.language().map(str::to_owned),
         version: attempt.and_then(|attempt| attempt.version.clone()),
-        image: work.image().to_owned(),
+        image: image.name().to_owned(),
+        image_digest: image.digest().map(|digest| digest.to_string()),
         timeout: Amount::seconds(record.request.limits.wall),
         memory_limit: Amount::mib(record.request.limits.memory),
         created_at: moment(record.head.created),

@@ -20,7 +20,8 @@ pub struct NotADigest;
 impl Digest {
     /// The 64 digits.
     pub fn digits(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        let letter = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+        self.0.iter().flat_map(|byte| [letter(byte >> 4), letter(byte & 0xf)]).collect()
     }
 
     /// Reads the 64 digits.

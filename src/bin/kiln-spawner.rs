@@ -1,7 +1,7 @@
 //! The privileged helper: builds and ends sandboxes for one `kiln serve`, and does nothing else.
 use std::process::ExitCode;
 
-use kiln::spawner::options::Options;
+use kiln::spawner::options::{Options, Server};
 
 /// Wrong arguments (sysexits.h `EX_USAGE`).
 const USAGE: u8 = 64;
@@ -11,8 +11,12 @@ const UNAVAILABLE: u8 = 69;
 fn main() -> ExitCode {
     kiln::spawner::start_log();
     let outcome = match Options::parse(std::env::args().skip(1)) {
-        Ok(Options::OnStandardInput(instance)) => kiln::spawner::run_on_standard_input(instance),
-        Ok(Options::AsService) => kiln::spawner::run_as_a_service(&|name| std::env::var_os(name)?.into_string().ok()),
+        Ok(Options { server: Server::OnStandardInput(instance), images }) => {
+            kiln::spawner::run_on_standard_input(instance, images.as_deref())
+        }
+        Ok(Options { server: Server::AsService, images }) => {
+            kiln::spawner::run_as_a_service(images.as_deref(), &|name| std::env::var_os(name)?.into_string().ok())
+        }
         Err(usage) => {
             tracing::error!("{usage}");
             return ExitCode::from(USAGE);

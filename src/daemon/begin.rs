@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::daemon::local::LocalSocket;
 use crate::daemon::spawner::{self, OwnSpawner};
 use crate::daemon::{instance, user};
+use crate::image;
 use crate::sys::{process, socket};
 
 /// What is open at most: each connection with two logs that it reads, 500 running jobs with three each, and some for the
@@ -57,7 +58,9 @@ fn with_own_spawner(config: &Config, given: Option<OwnedFd>) -> Result<Begun, Da
     let instance = instance::load_or_make(&config.data_dir).map_err(unavailable)?;
     let local = local_socket(config, given)?;
     raise_open_files()?;
-    let (spawner, socket) = spawner::start(&config.sandbox.spawner_path, instance).map_err(unavailable)?;
+    let images = std::path::absolute(config.data_dir.join(image::FOLDER)).map_err(unavailable)?;
+    let (spawner, socket) =
+        spawner::start(&config.sandbox.spawner_path, instance, Some(&images)).map_err(unavailable)?;
     user::become_for_ever(user).map_err(unavailable)?;
     tracing::info!(%instance, data = %config.data_dir.display(), spawner = spawner.pid(), "privileges dropped");
     Ok(Begun { spawner: Some(spawner), socket, local })

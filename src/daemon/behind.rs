@@ -1,7 +1,7 @@
 //! What stands behind the API: fits its trait to queue, store and output.
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,17 +13,19 @@ use serde_json::Value;
 use crate::access::{Permit, Principal};
 use crate::api::core::{
     CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, JobFilter, JobPage, Load, Phase,
-    ReadError, Selection, SelfTestError, Stream, SubmitError,
+    ReadError, RemoveError, Selection, SelfTestError, Stream, SubmitError,
 };
 use crate::base::id::JobId;
+use crate::daemon::offers::Offers;
 use crate::daemon::selftest::SelfTests;
 use crate::daemon::usage::Usage;
+use crate::image::reference::Reference;
 use crate::job::record::{Family, Record};
-use crate::job::request::{KnownLanguage, Least, Request};
-use crate::lang::Languages;
-use crate::launch::Launcher;
+use crate::job::request::Request;
+use crate::job::request::offer::Offer;
+use crate::launch::{LaunchError, Launcher};
 use crate::output;
-use crate::queue::{self, IdempotencyKey, Queue, Submitted, Versions};
+use crate::queue::{self, IdempotencyKey, Queue, Submitted};
 use crate::selftest::Report;
 use crate::store;
 use crate::telemetry::times::Times;
@@ -35,11 +37,8 @@ pub(super) struct Behind {
     pub(super) launcher: Launcher,
     pub(super) logs: PathBuf,
     pub(super) selftests: SelfTests,
-    pub(super) languages: Arc<Languages>,
-    pub(super) versions: Versions,
+    pub(super) offers: Offers,
     pub(super) usage: Usage,
-    /// The languages as they are shown, since so many changes of their versions.
-    pub(super) shown: Mutex<(Option<u64>, Arc<[KnownLanguage]>)>,
 }
 
 impl Core for Behind {
@@ -137,7 +136,7 @@ impl Core for Behind {
     }
 
     fn spec(&self, record: &Record, phase: Phase) -> Result<Option<Value>, String> {
-        let spec = queue::spec::of(record, phase_of(phase), &self.languages, self.launcher.isolation());
+        let spec = queue::spec::of(record, phase_of(phase), &self.offers.runtimes, self.launcher.isolation());
         let Some(spec) = spec? else { return Ok(None) };
         serde_json::to_value(spec).map(Some).map_err(|error| error.to_string())
     }
@@ -204,13 +203,12 @@ impl Core for Behind {
         }
     }
 
-    fn languages(&self) -> Arc<[KnownLanguage]> {
-        let changes = self.versions.changes();
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.0 != Some(changes) {
-            *shown = (Some(changes), self.known_languages());
-        }
-        Arc::clone(&shown.1)
+    fn offer(&self) -> Arc<Offer> {
+        self.offers.current()
+    }
+
+    fn remove_image(&self, image: String, _permit: Permit) -> BoxFuture<'_, Result<(), RemoveError>> {
+        async move { self.remove_image_or_tag(&image).await }.boxed()
     }
 
     fn host_usage(&self) -> HostUsage {
@@ -219,22 +217,30 @@ impl Core for Behind {
 }
 
 impl Behind {
-    fn known_languages(&self) -> Arc<[KnownLanguage]> {
-        let known = |language: &crate::lang::Language| {
-            let (needs, compile_needs) = (language.needs, language.compile_needs);
-            Some(KnownLanguage {
-                id: language.id.clone(),
-                name: language.name.clone(),
-                aliases: language.aliases.clone(),
-                version: Some(self.versions.of(&language.id)?),
-                file: language.file.clone(),
-                extensions: language.extensions.clone(),
-                reserved: language.reserved().map(str::to_owned),
-                least: Least { memory: needs.memory, processes: needs.processes, compile_memory: compile_needs.memory },
-            })
-        };
-        self.languages.iter().filter_map(known).collect()
+    /// A tag of several, or the image with all its tags.
+    async fn remove_image_or_tag(&self, asked: &str) -> Result<(), RemoveError> {
+        let collection = self.offers.runtimes.images.collection();
+        let image = collection.catalog.find(asked).ok_or(RemoveError::Unknown)?;
+        let digest = image.manifest.digest;
+        if let (Ok(tag), true) = (asked.parse::<Reference>(), image.tags.len() > 1) {
+            return self.launcher.remove_tag(tag.file_name()).await.map_err(failed);
+        }
+        if self.queue.has_use_for(digest).map_err(failed)? {
+            return Err(RemoveError::InUse);
+        }
+        self.launcher.remove_image(digest).await.map_err(|error| match error {
+            LaunchError::Refused { .. } => RemoveError::InUse,
+            LaunchError::Setup { .. } | LaunchError::Program { .. } | LaunchError::Unavailable => failed(error),
+        })?;
+        for tag in &image.tags {
+            self.launcher.remove_tag(tag.file_name()).await.map_err(failed)?;
+        }
+        Ok(())
     }
+}
+
+fn failed(error: impl std::fmt::Display) -> RemoveError {
+    RemoveError::Failed(error.to_string())
 }
 
 fn shown(captured: output::Captured) -> Captured {

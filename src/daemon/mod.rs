@@ -12,6 +12,7 @@ mod behind;
 mod housekeeping;
 mod instance;
 mod local;
+mod offers;
 mod probe;
 mod selftest;
 pub mod service;
@@ -23,7 +24,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -40,11 +41,13 @@ use crate::config::{Config, Warning};
 use crate::daemon::begin::{Begun, begin};
 use crate::daemon::behind::Behind;
 use crate::daemon::local::LocalSocket;
+use crate::daemon::offers::Offers;
 use crate::daemon::selftest::SelfTests;
 use crate::daemon::service::{Service, Telling};
+use crate::image::{self, library::Library};
 use crate::lang::Languages;
 use crate::launch::{Launcher, client};
-use crate::queue::{Parts, Queue, QueueConfig, Versions};
+use crate::queue::{Parts, Queue, QueueConfig, Runtimes, Versions};
 use crate::store::{Store, StoreError};
 
 /// Longest that a job waits for a place before a synchronous request is told to look later.
@@ -134,6 +137,7 @@ async fn serve(
     let store = Arc::new(open_store(&config.data_dir, Arc::clone(&clock)).await?);
     let launcher = connect(socket, config.sandbox.ready).await?;
     let versions = Versions::default();
+    let images = Arc::new(Library::new(config.data_dir.join(image::FOLDER), languages.clone(), Arc::clone(&clock)));
     let languages = Arc::new(probe::offered(&launcher, languages, &versions).await);
     let logs = config.data_dir.join("logs");
     let parts = Parts {
@@ -142,6 +146,7 @@ async fn serve(
         launcher: launcher.clone(),
         languages: Arc::clone(&languages),
         versions: versions.clone(),
+        images: Arc::clone(&images),
         clock: Arc::clone(&clock),
     };
     let queue = Queue::new(queue_config(&config), parts);
@@ -154,10 +159,8 @@ async fn serve(
         launcher: launcher.clone(),
         selftests: SelfTests::new(queue.clone(), logs.clone()),
         logs,
-        languages,
-        versions,
+        offers: Offers::new(Runtimes { languages, versions, images }),
         usage,
-        shown: Mutex::new((None, Arc::new([]))),
     };
     let state = ApiState {
         core: Arc::new(behind),

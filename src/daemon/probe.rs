@@ -6,7 +6,8 @@ use tokio::io::AsyncReadExt;
 
 use crate::base::size::ByteSize;
 use crate::lang::{Language, Languages, WORK};
-use crate::launch::{Exit, Image, LaunchError, Launcher, Program, SandboxLimits, SandboxRequest};
+use crate::launch::{Exit, LaunchError, Launcher, Program, SandboxLimits, SandboxRequest};
+use crate::plan::mount::Root;
 use crate::queue::Versions;
 
 /// Of the output of a version command only this much is read.
@@ -69,7 +70,7 @@ async fn version_of(launcher: &Launcher, language: &Language) -> Result<String, 
 }
 
 async fn run(launcher: &Launcher, command: &[String]) -> Result<Option<Vec<u8>>, LaunchError> {
-    let work = launcher.make_tree(ByteSize::mib(1), 64).await?;
+    let work = launcher.make_tree(ByteSize::mib(1), 64, Root::Host).await?;
     let program = Program {
         argv: command.iter().map(|word| word.clone().into_bytes()).collect(),
         env: vec![b"PATH=/usr/bin:/bin".to_vec(), b"LANG=C.UTF-8".to_vec(), b"HOME=/work".to_vec()],
@@ -77,7 +78,7 @@ async fn run(launcher: &Launcher, command: &[String]) -> Result<Option<Vec<u8>>,
     };
     let request = SandboxRequest {
         label: [0; 64],
-        image: Image::Host,
+        root: Root::Host,
         program,
         files: Vec::new(),
         stdin: Vec::new(),

@@ -14,16 +14,18 @@ pub struct OwnSpawner {
     child: Child,
 }
 
-/// Starts it with our end of the wire as its descriptor 0. Needs root.
+/// Starts it with our end of the wire as its descriptor 0, and the folder of its images where it has some. Needs root.
 ///
 /// # Errors
 /// When the program is not there or cannot be started.
 #[expect(clippy::disallowed_methods, reason = "the spawner itself is started here, before any privilege is dropped")]
-pub fn start(program: &Path, instance: InstanceId) -> io::Result<(OwnSpawner, OwnedFd)> {
+pub fn start(program: &Path, instance: InstanceId, images: Option<&Path>) -> io::Result<(OwnSpawner, OwnedFd)> {
     let (ours, theirs) = socket::pair()?;
     let child = Command::new(program)
         .arg("--instance")
         .arg(instance.to_string())
+        .args(images.map(|_| "--images"))
+        .args(images)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(theirs))

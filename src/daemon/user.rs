@@ -7,6 +7,7 @@ use caps::CapSet;
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
 
+use crate::image;
 use crate::sys::seccomp;
 
 /// What the server can never do again (`seccomp-profiles/server.json`).
@@ -52,7 +53,11 @@ pub fn give(folder: &Path, user: ServiceUser) -> io::Result<()> {
     if found.uid() == user.uid.as_raw() {
         return Ok(());
     }
-    if fs::read_dir(folder).map_err(named)?.next().is_some() {
+    // Root may have put images there before.
+    let others = fs::read_dir(folder)
+        .map_err(named)?
+        .filter(|entry| !entry.as_ref().is_ok_and(|entry| entry.file_name() == image::FOLDER));
+    if others.count() > 0 {
         let (path, owner, uid, gid) = (folder.display(), found.uid(), user.uid, user.gid);
         return Err(io::Error::other(format!(
             "{path} belongs to user {owner} and is not empty; if it is kiln's: chown -R {uid}:{gid} {path}"

@@ -15,6 +15,7 @@
 //!
 //! Not here: how a sandbox gets an image as its root (`spawner`), which image a job gets (`queue`).
 pub mod catalog;
+pub mod library;
 pub mod manifest;
 pub mod reference;
 

@@ -95,6 +95,21 @@ impl Languages {
         merge::merged(vec![merge::Part { path: String::new(), text: text.to_owned() }]).map(Self)
     }
 
+    /// These, with those of a table in the places of the ones with their ids, or behind them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the table.
+    pub fn with(&self, table: &str) -> Result<Self, Faults> {
+        let mut languages = self.0.clone();
+        for new in parse::languages(table)? {
+            match languages.iter_mut().find(|old| old.id == new.id) {
+                Some(old) => *old = new,
+                None => languages.push(new),
+            }
+        }
+        Ok(Self(languages))
+    }
+
     /// Only these, in this order.
     pub const fn of(languages: Vec<Language>) -> Self {
         Self(languages)

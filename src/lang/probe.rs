@@ -39,7 +39,7 @@ pub(super) fn is_version(text: &str) -> bool {
 }
 
 /// Number by number: 22.10 is newer than 22.9, and 22 is 22.0.
-fn compare(one: &str, other: &str) -> Ordering {
+pub fn compare(one: &str, other: &str) -> Ordering {
     let numbers = |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
     let (mut one, mut other) = (numbers(one), numbers(other));
     let parts = one.len().max(other.len());

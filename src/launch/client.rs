@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::id::{SandboxId, TreeId};
-use crate::launch::{LaunchError, Launcher};
+use crate::launch::{LaunchError, Launcher, refused};
 use crate::plan::ceiling::Refusal;
 use crate::plan::isolation::Isolation;
 use crate::sys::socket::{self, Received};
@@ -53,6 +53,7 @@ type TreeWaiter = oneshot::Sender<Result<u32, Refusal>>;
 struct Routes {
     sandboxes: HashMap<SandboxId, mpsc::Sender<Event>>,
     trees: HashMap<TreeId, TreeWaiter>,
+    removals: HashMap<u64, oneshot::Sender<Result<(), Refusal>>>,
 }
 
 #[derive(Debug)]
@@ -131,6 +132,17 @@ impl Client {
         self.routes().sandboxes.remove(&sandbox);
     }
 
+    /// Asks for the removal of a tag or an image, and waits for it.
+    pub(super) async fn remove(&self, request: impl FnOnce(u64) -> Request) -> Result<(), LaunchError> {
+        let (number, (tell, told)) = (self.number(), oneshot::channel());
+        self.routes().removals.insert(number, tell);
+        self.ask(request(number), Vec::new()).await?;
+        match told.await {
+            Ok(removed) => removed.map_err(refused),
+            Err(oneshot::error::RecvError { .. }) => Err(LaunchError::Unavailable),
+        }
+    }
+
     /// Sends a request; waits while too many others do.
     pub(super) async fn ask(&self, request: Request, descriptors: Vec<OwnedFd>) -> Result<(), LaunchError> {
         let sent = self.outgoing.send(Outgoing { request, descriptors }).await;
@@ -167,6 +179,8 @@ impl Client {
             Reply::Welcome { .. } => return tracing::warn!("the spawner says welcome twice"),
             Reply::TreeMade { tree, first_id } => return self.deliver_tree(tree, Ok(first_id)),
             Reply::TreeRefused { tree, refusal } => return self.deliver_tree(tree, Err(refusal)),
+            Reply::Dropped { removal } => return self.deliver_removal(removal, Ok(())),
+            Reply::Kept { removal, refusal } => return self.deliver_removal(removal, Err(refusal)),
             Reply::Refused { sandbox, refusal } => (sandbox, Event::Refused(refusal)),
             Reply::Started { sandbox, setup_us, .. } => (sandbox, Event::Started(Duration::from_micros(setup_us))),
             Reply::Failed { sandbox, step, errno } => (sandbox, Event::Failed { step, errno }),
@@ -176,6 +190,13 @@ impl Client {
         let waiter = self.routes().sandboxes.get(&sandbox).cloned();
         if waiter.is_none_or(|waiter| waiter.try_send(event).is_err()) {
             tracing::debug!(sandbox = sandbox.0, "nobody waits for an event");
+        }
+    }
+
+    fn deliver_removal(&self, removal: u64, removed: Result<(), Refusal>) {
+        let waiter = self.routes().removals.remove(&removal);
+        if waiter.is_none_or(|waiter| waiter.send(removed).is_err()) {
+            tracing::debug!(removal, "nobody waits for a removal");
         }
     }
 

@@ -13,11 +13,13 @@ use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::base::digest::Digest;
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::size::ByteSize;
 use crate::launch::client::{Client, Event};
 use crate::plan::ceiling::Refusal;
 use crate::plan::isolation::Isolation;
+use crate::plan::mount::Root;
 use crate::wire::reply::{self, Counters};
 use crate::wire::request::Request;
 
@@ -39,7 +41,7 @@ pub struct SandboxRequest<'a> {
     /// The server's own words, kept by the spawner.
     pub label: [u8; 64],
     /// What is mounted at `/`.
-    pub image: Image,
+    pub root: Root,
     /// The program.
     pub program: Program,
     /// Files that exist before it starts.
@@ -50,13 +52,6 @@ pub struct SandboxRequest<'a> {
     pub work: &'a Tree,
     /// What it may use.
     pub limits: SandboxLimits,
-}
-
-/// What is mounted at `/`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Image {
-    /// The embedded image: the host's own `/usr`.
-    Host,
 }
 
 /// A program with its arguments.
@@ -227,16 +222,16 @@ impl Launcher {
         self.0.spawner()
     }
 
-    /// Asks for a new empty tree. Nobody has to wait for it: the spawner does what it is asked in order, and refuses a
+    /// Asks for a new empty tree, for sandboxes that have `root` at `/`. Nobody has to wait for it: the spawner does what it is asked in order, and refuses a
     /// sandbox whose tree it could not make.
     ///
     /// # Errors
     /// When the spawner is gone.
-    pub async fn make_tree(&self, bytes: ByteSize, inodes: u64) -> Result<Tree, LaunchError> {
+    pub async fn make_tree(&self, bytes: ByteSize, inodes: u64, root: Root) -> Result<Tree, LaunchError> {
         let (id, made) = self.0.expect_tree()?;
         // From here on the tree is removed even when this call is given up half-way.
         let tree = Tree { id, made, client: Arc::clone(&self.0) };
-        self.0.ask(Request::MakeTree { tree: id, bytes: bytes.bytes(), inodes }, Vec::new()).await?;
+        self.0.ask(Request::MakeTree { tree: id, bytes: bytes.bytes(), inodes, root }, Vec::new()).await?;
         Ok(tree)
     }
 
@@ -246,6 +241,22 @@ impl Launcher {
     /// When it was not started. Nothing of it is left then.
     pub async fn start(&self, request: SandboxRequest<'_>) -> Result<Sandbox, LaunchError> {
         start::start(&self.0, request).await
+    }
+
+    /// Removes a tag from the store of images.
+    ///
+    /// # Errors
+    /// When it could not be removed.
+    pub async fn remove_tag(&self, file: String) -> Result<(), LaunchError> {
+        self.0.remove(|removal| Request::DropTag { removal, file }).await
+    }
+
+    /// Removes an image from the store.
+    ///
+    /// # Errors
+    /// When a job has it, or it could not be removed.
+    pub async fn remove_image(&self, digest: Digest) -> Result<(), LaunchError> {
+        self.0.remove(|removal| Request::DropImage { removal, digest }).await
     }
 
     /// Comes back when the spawner is gone.

@@ -10,7 +10,7 @@ use tokio::net::unix::pipe;
 use crate::base::id::TreeId;
 use crate::base::time::micros;
 use crate::launch::client::{Client, Event};
-use crate::launch::{EndWaiter, Ender, Image, LaunchError, Sandbox, SandboxLimits, SandboxRequest, refused};
+use crate::launch::{EndWaiter, Ender, LaunchError, Sandbox, SandboxLimits, SandboxRequest, refused};
 use crate::plan::limits::Limits;
 use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource, Root};
 use crate::plan::process::{self, ProgramError};
@@ -23,7 +23,7 @@ use crate::wire::request::{Request, Start};
 const WORK: &str = "/work";
 
 pub(super) async fn start(client: &Arc<Client>, request: SandboxRequest<'_>) -> Result<Sandbox, LaunchError> {
-    let plan = plan_of(request.image, request.work.id, &request.limits)?;
+    let plan = plan_of(request.root, request.work.id, &request.limits)?;
     let (stdout, stdout_inside) = output().map_err(local)?;
     let (stderr, stderr_inside) = output().map_err(local)?;
     let mut descriptors = input(&request)?;
@@ -73,11 +73,11 @@ async fn wait_for_end(events: &mut tokio::sync::mpsc::Receiver<Event>) {
     }
 }
 
-/// What a sandbox in this image with this tree and these limits is.
+/// What a sandbox with this at `/`, with this tree and these limits is.
 ///
 /// # Errors
 /// Never for a path that is a constant.
-pub fn plan_of(image: Image, tree: TreeId, limits: &SandboxLimits) -> Result<Plan, LaunchError> {
+pub fn plan_of(root: Root, tree: TreeId, limits: &SandboxLimits) -> Result<Plan, LaunchError> {
     let work = BoxPath::try_from(WORK).map_err(local)?;
     Ok(Plan {
         class: Class::Job,
@@ -85,9 +85,7 @@ pub fn plan_of(image: Image, tree: TreeId, limits: &SandboxLimits) -> Result<Pla
         stdio: Stdio::Pipes,
         network: Network::Isolated,
         profile: Profile::Job,
-        root: match image {
-            Image::Host => Root::Host,
-        },
+        root,
         mounts: vec![Mount { source: MountSource::Tree { tree }, target: work, access: MountAccess::ReadWrite }],
         limits: limits_of(limits),
     })

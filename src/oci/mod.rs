@@ -95,7 +95,7 @@ fn mounts(plan: &Plan) -> Vec<Value> {
 fn mount(mount: &Mount) -> Value {
     let (kind, source) = match &mount.source {
         MountSource::Temporary { .. } | MountSource::Tree { .. } => ("tmpfs", String::from("tmpfs")),
-        MountSource::Image { digest } => ("bind", format!("sha256:{}", hex(digest))),
+        MountSource::Image { digest } => ("bind", digest.to_string()),
         MountSource::HostRoot { index } => ("bind", format!("host-root:{index}")),
         MountSource::Descriptor { index } => ("bind", format!("descriptor:{index}")),
     };
@@ -104,10 +104,6 @@ fn mount(mount: &Mount) -> Value {
         MountAccess::ReadOnly => "ro",
     };
     json!({"destination": mount.target.as_str(), "type": kind, "source": source, "options": [access, "nosuid", "nodev"]})
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn id_map(first: Option<u32>) -> Vec<Value> {

@@ -1,6 +1,6 @@
 //! The spawner's own table: what each class may have at most, whatever the server says.
 use crate::plan::limits::Limits;
-use crate::plan::mount::{MountSource, Root};
+use crate::plan::mount::MountSource;
 use crate::plan::{Class, Lifetime, Network, Plan, Stdio};
 
 const HOUR_US: u64 = 3_600_000_000;
@@ -101,10 +101,6 @@ fn check_kind(plan: &Plan) -> Result<(), Refusal> {
             Network::Isolated => None,
             Network::Egress => Some("network egress"),
             Network::Attached => Some("an attached network"),
-        })
-        .or(match plan.root {
-            Root::Host => None,
-            Root::Image { .. } => Some("an image by digest"),
         });
     refused.map_or(Ok(()), |what| Err(Refusal::not_built(what)))
 }
@@ -131,6 +127,7 @@ fn amount(count: usize) -> u64 {
 mod test {
     use super::*;
     use crate::plan::Profile;
+    use crate::plan::mount::Root;
 
     fn plan() -> Plan {
         Plan {
@@ -177,6 +174,5 @@ mod test {
         check_one(|plan| plan.network = Network::Egress, "egress");
         check_one(|plan| plan.stdio = Stdio::Terminal, "terminal");
         check_one(|plan| plan.lifetime = Lifetime::UntilEnded, "long-lived");
-        check_one(|plan| plan.root = Root::Image { digest: [0; 32] }, "image");
     }
 }

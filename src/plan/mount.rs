@@ -1,6 +1,7 @@
 //! What is mounted where. A source is one of a closed list; no path of the host comes from the server.
 use std::fmt;
 
+use crate::base::digest::Digest;
 use crate::base::id::TreeId;
 
 /// What is mounted at `/`.
@@ -10,8 +11,8 @@ pub enum Root {
     Host,
     /// An image of the store.
     Image {
-        /// SHA-256 of its manifest.
-        digest: [u8; 32],
+        /// SHA-256 of its file.
+        digest: Digest,
     },
 }
 
@@ -32,7 +33,7 @@ pub enum MountSource {
     /// A layer of an image, by SHA-256.
     Image {
         /// Of the layer.
-        digest: [u8; 32],
+        digest: Digest,
     },
     /// A new tmpfs.
     Temporary {

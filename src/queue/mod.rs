@@ -25,6 +25,7 @@ mod program;
 mod recover;
 mod remove;
 mod run;
+mod runtimes;
 pub mod spec;
 mod stopwatches;
 mod versions;
@@ -41,8 +42,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::access::{Ownership, Permit, Principal};
+use crate::base::digest::Digest;
 use crate::base::id::{JobId, LogId};
 use crate::base::time::{Clock, instant};
+use crate::image::library::Library;
 use crate::job::record::{Family, Head, Record, SCHEMA, Wanted};
 use crate::job::request::Request;
 use crate::job::state::{State, Status};
@@ -63,6 +66,7 @@ pub use idempotency::IdempotencyKey;
 pub use live::Progress;
 pub use recover::Recovered;
 pub use remove::DeleteError;
+pub use runtimes::Runtimes;
 pub use versions::Versions;
 
 /// The queue's settings.
@@ -84,10 +88,12 @@ pub struct Parts {
     pub logs: PathBuf,
     /// Makes sandboxes.
     pub launcher: Launcher,
-    /// The languages of the image.
+    /// The languages of the host's image.
     pub languages: Arc<Languages>,
     /// Their versions, as they become known.
     pub versions: Versions,
+    /// The other images.
+    pub images: Arc<Library>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -195,8 +201,9 @@ impl Queue {
     /// A queue that runs its work in sandboxes. Nothing starts before [`Queue::recover`] or
     /// [`Queue::submit`].
     pub fn new(config: QueueConfig, parts: Parts) -> Self {
-        let Parts { store, logs, launcher, languages, versions, clock } = parts;
-        let work = SandboxWork { launcher, languages, versions, logs: logs.clone(), clock: Arc::clone(&clock) };
+        let Parts { store, logs, launcher, languages, versions, images, clock } = parts;
+        let runtimes = Runtimes { languages, versions, images };
+        let work = SandboxWork { launcher, runtimes, logs: logs.clone(), clock: Arc::clone(&clock) };
         Self::with_work(config, store, logs, clock, Arc::new(work))
     }
 
@@ -323,6 +330,20 @@ impl Queue {
                 Err(CancelError::Over(record.observed.status()))
             }
         }
+    }
+
+    /// Whether a job that has not ended is to run in this image.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub fn has_use_for(&self, image: Digest) -> Result<bool, StoreError> {
+        let alive: Vec<JobId> = self.ledger().live.keys().copied().collect();
+        for id in alive {
+            if self.job(id)?.is_some_and(|record| record.request.image.digest() == Some(image)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Why nothing can be made durable any more, where that is so.

@@ -13,8 +13,6 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const USER: &str = "kiln";
 /// Name of the probe in `/work`.
 const PROBE_FILE: &str = "probe";
-/// The image that is always there.
-const HOST: &str = "host";
 
 /// What the phases of a job start.
 #[derive(Debug)]
@@ -35,7 +33,7 @@ pub(super) struct Compile {
     pub(super) needs: CompileNeeds,
 }
 
-/// What has to be started for a request, in the host's image.
+/// What has to be started for a request, in an image with these languages.
 ///
 /// # Errors
 /// A message for the owner of the job, when this host cannot do what was asked.
@@ -48,7 +46,7 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
     };
     let in_language = |language: &str, files: Vec<InputFile>, entrypoint: Option<&str>| {
         let known =
-            languages.find(language).ok_or_else(|| format!("the language {language} is not on this host any more"))?;
+            languages.find(language).ok_or_else(|| format!("the language {language} is not in the image any more"))?;
         let sources = entrypoint.map_or_else(|| known.one_file(), |entry| sources(entry, &files));
         let room = Room { memory: compile_memory, milli_cpus };
         let compile = known.compile_command(&sources, room).map(|argv| Compile {
@@ -68,7 +66,7 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
         Work::Files { language, files, entrypoint } => {
             in_language(language, files.iter().map(input).collect(), Some(entrypoint))
         }
-        Work::Command { image, command } if image == HOST => {
+        Work::Command { command } => {
             let run = program([command.as_slice(), &request.args].concat(), &[]);
             Ok(Prepared { files: Vec::new(), compile: None, run })
         }
@@ -79,7 +77,6 @@ pub(super) fn prepare(request: &Request, languages: &Languages) -> Result<Prepar
             let files = vec![InputFile { path, executable: true, content: selftest::PROBE.to_vec() }];
             Ok(Prepared { files, compile: None, run })
         }
-        Work::Command { image, .. } => Err(format!("there is no image {image}; the only one for now is {HOST}")),
     }
 }
 
@@ -162,9 +159,8 @@ mod test {
     #[test]
     fn what_this_host_has_not_is_refused_by_name() {
         assert!(prepared(source("cobol")).unwrap_err().contains("cobol"));
-        let of = |image: &str| Work::Command { image: String::from(image), command: vec![String::from("/bin/true")] };
-        assert!(prepared(of("alpine")).unwrap_err().contains("alpine"));
-        assert_eq!(words(&prepared(of("host")).unwrap().run.argv), ["/bin/true", "-v"]);
+        let command = Work::Command { command: vec![String::from("/bin/true")] };
+        assert_eq!(words(&prepared(command).unwrap().run.argv), ["/bin/true", "-v"]);
     }
 
     #[test]

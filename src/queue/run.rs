@@ -10,21 +10,20 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::Versions;
 use super::live::Live;
 use super::outcome::{self, PhaseLimits, refusal, setup_failed};
 use super::phase::PhaseRun;
 use super::program::{self, Prepared};
+use super::runtimes::Runtimes;
 use super::stopwatches::Stopwatches;
 use crate::base::id::{JobId, LogId};
 use crate::base::time::{Clock, Instant};
 use crate::job::limits::{Limits, inodes_of};
 use crate::job::record::{Attempt, PhaseResult, Ran};
-use crate::job::request::{Request, Work};
+use crate::job::request::Request;
 use crate::job::state::status_of;
 use crate::job::termination::Termination;
-use crate::lang::Languages;
-use crate::launch::{Image, InputFile, Launcher, Program, SandboxLimits, SandboxRequest, Tree};
+use crate::launch::{InputFile, Launcher, Program, SandboxLimits, SandboxRequest, Tree};
 use crate::output::{AttemptLog, Mark, Phase};
 
 /// An end before the program ran.
@@ -64,8 +63,7 @@ pub(super) struct Outcome {
 /// Work in sandboxes of this host.
 pub(super) struct SandboxWork {
     pub(super) launcher: Launcher,
-    pub(super) languages: Arc<Languages>,
-    pub(super) versions: Versions,
+    pub(super) runtimes: Runtimes,
     pub(super) logs: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -95,7 +93,7 @@ impl Execute for SandboxWork {
                 ran: Ran::No,
                 compile: None,
                 run: None,
-                version: self.version(&task.request.work),
+                version: self.runtimes.version(&task.request),
                 first_id: None,
             };
             let ended = self.attempt(&task, &mut attempt).await;
@@ -109,17 +107,16 @@ impl Execute for SandboxWork {
 }
 
 impl SandboxWork {
-    fn version(&self, work: &Work) -> Option<String> {
-        work.language().and_then(|language| self.versions.of(language))
-    }
-
     /// The whole attempt.
     async fn attempt(&self, task: &Task, attempt: &mut Attempt) -> Result<Termination, Early> {
-        let prepared = program::prepare(&task.request, &self.languages).map_err(early)?;
-        let disk = task.request.limits.disk;
+        let (image, disk) = (&task.request.image, task.request.limits.disk);
+        let languages = self.runtimes.languages(image).map_err(early)?;
+        let prepared = program::prepare(&task.request, &languages).map_err(early)?;
+        self.runtimes.check(image).await.map_err(early)?;
         // Before anything is asked of the spawner.
         let log = self.open_log(task)?;
-        let tree = self.launcher.make_tree(disk, inodes_of(disk)).await.map_err(|error| Box::new(refusal(&error)))?;
+        let tree = self.launcher.make_tree(disk, inodes_of(disk), image.root()).await;
+        let tree = tree.map_err(|error| Box::new(refusal(&error)))?;
         task.watches.prepare.record(task.place_taken.elapsed());
         let mut attempting = Attempting { work: self, task, log, attempt };
         let ended = attempting.phases(prepared, &tree).await;
@@ -173,7 +170,7 @@ impl Attempting<'_> {
         let limits = PhaseLimits::of(step.phase, &step.limits);
         let request = SandboxRequest {
             label: label(self.task.id, self.task.number, step.phase),
-            image: Image::Host,
+            root: self.task.request.image.root(),
             program: step.program,
             files: step.files,
             stdin: step.stdin,

@@ -4,10 +4,10 @@ use oci_spec::runtime::Spec;
 use super::outcome::PhaseLimits;
 use super::program;
 use super::run::sandbox_limits;
+use super::runtimes::Runtimes;
 use crate::base::id::TreeId;
 use crate::job::record::Record;
-use crate::lang::Languages;
-use crate::launch::{self, Image};
+use crate::launch;
 use crate::oci::{self, Facts};
 use crate::output::Phase;
 use crate::plan::isolation::Isolation;
@@ -18,15 +18,17 @@ use crate::plan::process::Program;
 ///
 /// # Errors
 /// When this daemon could not make the job's sandbox any more, for people.
-pub fn of(record: &Record, phase: Phase, languages: &Languages, isolation: &Isolation) -> Result<Option<Spec>, String> {
-    let prepared = program::prepare(&record.request, languages)?;
+pub fn of(record: &Record, phase: Phase, runtimes: &Runtimes, isolation: &Isolation) -> Result<Option<Spec>, String> {
+    let image = &record.request.image;
+    let languages = runtimes.languages(image)?;
+    let prepared = program::prepare(&record.request, &languages)?;
     let started = match phase {
         Phase::Run => Some(prepared.run),
         Phase::Compile => prepared.compile.map(|compile| compile.program),
     };
     let Some(started) = started else { return Ok(None) };
     let limits = sandbox_limits(&PhaseLimits::of(phase, &record.request.limits), &record.request.limits);
-    let plan = launch::plan_of(Image::Host, TreeId(0), &limits).map_err(|error| error.to_string())?;
+    let plan = launch::plan_of(image.root(), TreeId(0), &limits).map_err(|error| error.to_string())?;
     let directory = std::str::from_utf8(&started.cwd).ok().and_then(|path| BoxPath::try_from(path).ok());
     let directory = directory.ok_or("the working directory is no path")?;
     let program = Program { arguments: started.argv, variables: started.env, directory };
@@ -37,7 +39,10 @@ pub fn of(record: &Record, phase: Phase, languages: &Languages, isolation: &Isol
         isolation: isolation.clone(),
         annotations: vec![
             note("job", record.id.to_string()),
-            note("image", record.request.work.image().to_owned()),
+            note(
+                "image",
+                image.digest().map_or_else(|| image.name().to_owned(), |digest| format!("{}@{digest}", image.name())),
+            ),
             note("attempt", attempt.map_or(0, |attempt| attempt.number).to_string()),
         ],
     };

@@ -13,6 +13,7 @@ use crate::base::time::{SystemClock, Timestamp};
 use crate::job::limits::Limits;
 use crate::job::record::{Attempt, Ran};
 use crate::job::request::Work;
+use crate::job::request::offer::UsedImage;
 use crate::output::{LogReader, LogWriter, Mark, Phase, Policy, Stream};
 use crate::store::JobFilter;
 
@@ -21,6 +22,7 @@ const LONG: Duration = Duration::from_secs(20);
 /// A request whose code tells the test's work what to do.
 pub(super) fn request() -> Request {
     Request {
+        image: UsedImage::Host,
         work: Work::Source { language: String::from("bash"), code: String::from("end") },
         args: Vec::new(),
         stdin: Vec::new(),

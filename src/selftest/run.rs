@@ -12,6 +12,7 @@ use super::{ALL_BRIEF, Finding, Report, Verdict};
 use crate::base::id::JobId;
 use crate::base::time::{Clock, instant};
 use crate::job::limits::Limits;
+use crate::job::request::offer::UsedImage;
 use crate::job::request::{Request, Work};
 use crate::job::termination::Termination;
 
@@ -71,7 +72,8 @@ async fn run_within(longest: Duration, runs: &impl Runs, clock: &dyn Clock, host
 
 fn request(attempt: &str, limits: &Limits, host: &[String]) -> Request {
     let work = Work::Probe { attempt: attempt.to_owned() };
-    Request { work, args: host.to_vec(), stdin: Vec::new(), environment: Vec::new(), limits: *limits }
+    let (args, image) = (host.to_vec(), UsedImage::Host);
+    Request { work, image, args, stdin: Vec::new(), environment: Vec::new(), limits: *limits }
 }
 
 fn judged(attempts: &[&'static Attempt], ran: &Result<Ran, NotRun>) -> Vec<Finding> {

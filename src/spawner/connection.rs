@@ -132,7 +132,9 @@ const fn permit(phase: Phase, request: &Request) -> Result<Phase, Lost> {
             | Request::Update { .. }
             | Request::List
             | Request::Adopt { .. }
-            | Request::End { .. },
+            | Request::End { .. }
+            | Request::DropTag { .. }
+            | Request::DropImage { .. },
         ) => Err(Lost::OutOfPhase("a request before Hello")),
         (Phase::Greeting, Request::Hello { .. })
         | (
@@ -148,7 +150,9 @@ const fn permit(phase: Phase, request: &Request) -> Result<Phase, Lost> {
             | Request::Update { .. }
             | Request::List
             | Request::Adopt { .. }
-            | Request::End { .. },
+            | Request::End { .. }
+            | Request::DropTag { .. }
+            | Request::DropImage { .. },
         ) => Ok(Phase::Serving),
     }
 }

@@ -17,7 +17,7 @@ use crate::base::id::{ProcessId, TreeId};
 use crate::base::time::Instant;
 use crate::plan::ceiling::Refusal;
 use crate::plan::limits::Limits;
-use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource};
+use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource, Root};
 use crate::plan::protocol::{CHANNEL, EXEC, message};
 use crate::sys::mount::Attributes;
 use crate::sys::process::{self, Child, Program};
@@ -50,7 +50,7 @@ fn at(name: &'static str) -> impl FnOnce(io::Error) -> CreateError {
 pub(super) fn with_work(host: &Host, number: Number, wish: &Wish, now: Instant) -> Result<Sandbox, CreateError> {
     let lease = host.blocks.take().ok_or_else(no_block)?;
     let tree = Tree::create(&host.stage, number, wish.work, lease).map_err(at("make /work"))?;
-    match at_work(&tree).and_then(|work| prepare(host, number, &[work], &wish.limits, now)) {
+    match at_work(&tree).and_then(|work| prepare(host, number, &[work], (wish.root, &wish.limits), now)) {
         Ok(sandbox) => Ok(Sandbox { work: Some(tree), ..sandbox }),
         Err(error) => {
             host.note_left(tree.remove(&host.disposal, &host.single));
@@ -72,7 +72,8 @@ pub(super) fn with_trees(
     start: &Start,
     now: Instant,
 ) -> Result<Sandbox, CreateError> {
-    prepare(host, number, &find_trees(trees, &start.plan.mounts)?, &start.plan.limits, now)
+    let wanted = (start.plan.root, &start.plan.limits);
+    prepare(host, number, &find_trees(trees, &start.plan.mounts)?, wanted, now)
 }
 
 /// Makes it. When it comes back init is on its way.
@@ -80,7 +81,7 @@ fn prepare(
     host: &Host,
     number: Number,
     mounted: &[Mounted<'_>],
-    limits: &Limits,
+    (root, limits): (Root, &Limits),
     now: Instant,
 ) -> Result<Sandbox, CreateError> {
     // All phases of a job have the ids of its tree.
@@ -98,7 +99,7 @@ fn prepare(
         let order = Order {
             mold: host.mold.as_fd(),
             block,
-            root: host.template.root().map_err(at("copy the root"))?,
+            root: host.root(root).map_err(at("mount the root"))?,
             device: host.template.device().map_err(at("copy /dev"))?,
             temporary: temporary.as_fd(),
             group: &group,
@@ -112,6 +113,7 @@ fn prepare(
     .inspect_err(|_fault| host.note_left(group.remove()))?;
     Ok(Sandbox {
         number,
+        root,
         pid,
         pidfd,
         channel,

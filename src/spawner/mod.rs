@@ -22,14 +22,16 @@ mod sandbox;
 mod server;
 mod service;
 mod stock;
+mod store;
 mod tree;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::id::InstanceId;
 use crate::base::time::instant;
+use crate::plan::mount::Root;
 use crate::sys::process::SingleThreaded;
 use crate::sys::{socket, supervisor};
 
@@ -41,6 +43,8 @@ struct Host {
     blocks: identity::Blocks,
     disposal: disposal::Disposal,
     template: image::Template,
+    /// None where the server has no images.
+    images: Option<store::Images>,
     /// A directory whose mounts only this process and its children see.
     stage: PathBuf,
     /// Version of Landlock's interface that sandboxes have.
@@ -53,6 +57,18 @@ struct Host {
 }
 
 impl Host {
+    /// A detached copy of what a sandbox has at `/`.
+    fn root(&self, root: Root) -> io::Result<OwnedFd> {
+        match root {
+            Root::Host => self.template.root(),
+            Root::Image { digest } => self.images()?.root(digest),
+        }
+    }
+
+    fn images(&self) -> io::Result<&store::Images> {
+        self.images.as_ref().ok_or_else(|| io::Error::other("this spawner was started without a store of images"))
+    }
+
     /// An undo that did not work leaves something behind that the next start sweeps: it is told.
     fn note_left(&self, outcome: io::Result<()>) {
         if let Err(error) = outcome {
@@ -65,9 +81,9 @@ impl Host {
 ///
 /// # Errors
 /// Says what is missing and what to do.
-pub fn run_on_standard_input(instance: InstanceId) -> io::Result<()> {
+pub fn run_on_standard_input(instance: InstanceId, images: Option<&Path>) -> io::Result<()> {
     let socket = socket::inherited(0)?;
-    let host = prepare::prepare(instance)?;
+    let host = prepare::prepare(instance, images)?;
     let life = life::Life::new(None, instant());
     server::Server::new(host, socket, server::terminate_by_descriptor()?, life)?.serve()
 }
@@ -77,13 +93,13 @@ pub fn run_on_standard_input(instance: InstanceId) -> io::Result<()> {
 ///
 /// # Errors
 /// Says what is missing and what to do.
-pub fn run_as_a_service(variable: &dyn Fn(&str) -> Option<String>) -> io::Result<()> {
+pub fn run_as_a_service(images: Option<&Path>, variable: &dyn Fn(&str) -> Option<String>) -> io::Result<()> {
     let own = std::process::id();
     let socket = supervisor::handed_over(own, variable)?;
     let socket = socket.ok_or_else(|| io::Error::other("no socket was handed over: start kiln-spawner.socket"))?;
     let listener = service::Listener::new(socket)?;
     let supervisor = supervisor::Supervisor::find(own, variable)?;
-    let host = prepare::prepare(listener.instance()).inspect_err(|_told_later| listener.turn_away())?;
+    let host = prepare::prepare(listener.instance(), images).inspect_err(|_told_later| listener.turn_away())?;
     let signals = server::terminate_by_descriptor()?;
     let mut life = life::Life::new(supervisor, instant());
     life.ready();

@@ -22,6 +22,7 @@ use super::image::{Template, make_folder};
 use super::landlock::Policy;
 use super::mold;
 use super::network::Unused;
+use super::store::Images;
 use crate::base::id::InstanceId;
 use crate::sys::memfd::{self, Kind};
 use crate::sys::mount::{self, Attributes};
@@ -59,7 +60,7 @@ const KEPT: &[Capability] = &[
 ];
 
 /// Does it all.
-pub(super) fn prepare(instance: InstanceId) -> io::Result<Host> {
+pub(super) fn prepare(instance: InstanceId, images: Option<&Path>) -> io::Result<Host> {
     let say = |what: &'static str| move |error: io::Error| io::Error::other(format!("{what}: {error}"));
     if !geteuid().is_root() {
         return Err(io::Error::other("kiln-spawner must be started as root"));
@@ -75,6 +76,8 @@ pub(super) fn prepare(instance: InstanceId) -> io::Result<Host> {
     let stage = Path::new(STAGE);
     let template = Template::build(stage).map_err(say("build the host image"))?;
     make_folder(&stage.join("place"))?;
+    let images =
+        images.map(|folder| Images::open(folder, stage)).transpose().map_err(say("open the store of images"))?;
     let init = memfd::sealed(c"kiln-init", INIT, Kind::Program).map_err(say("seal init"))?;
     keep_few_capabilities().map_err(say("drop capabilities"))?;
     let unused = Unused::of_a_new_one().map_err(say("look at a new network namespace"))?;
@@ -88,6 +91,7 @@ pub(super) fn prepare(instance: InstanceId) -> io::Result<Host> {
         blocks,
         disposal,
         template,
+        images,
         stage,
         landlock: policy.version,
         mold,

@@ -18,6 +18,7 @@ use super::tree::{self, Free, Size, Tree};
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::time::{Instant, micros};
 use crate::plan::limits::Limits;
+use crate::plan::mount::Root;
 use crate::sys::process;
 use crate::wire::reply::{Cause, Counters};
 use crate::wire::request::LABEL;
@@ -35,6 +36,8 @@ const RETRY: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(super) struct Sandbox {
     pub(super) number: Number,
+    /// What it has at `/`.
+    pub(super) root: Root,
     /// Of init; nobody else's until it is reaped.
     pub(super) pid: String,
     pub(super) pidfd: OwnedFd,

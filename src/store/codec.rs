@@ -67,7 +67,7 @@ pub(super) fn request(record: &Record) -> Result<(Extent, Vec<u8>), StoreError> 
 }
 
 fn without_texts(request: &Request) -> (Request, Cow<'_, [u8]>) {
-    let Request { work, args, stdin: _, environment, limits } = request;
+    let Request { work, image, args, stdin: _, environment, limits } = request;
     let (work, code) = match work {
         Work::Source { language, code } => {
             (Work::Source { language: language.clone(), code: String::new() }, Cow::Borrowed(code.as_bytes()))
@@ -76,13 +76,11 @@ fn without_texts(request: &Request) -> (Request, Cow<'_, [u8]>) {
             let (language, entrypoint) = (language.clone(), entrypoint.clone());
             (Work::Files { language, files: files.iter().map(without_content).collect(), entrypoint }, packed(files))
         }
-        Work::Command { image, command } => {
-            (Work::Command { image: image.clone(), command: command.clone() }, Cow::Borrowed(&[][..]))
-        }
+        Work::Command { command } => (Work::Command { command: command.clone() }, Cow::Borrowed(&[][..])),
         Work::Probe { attempt } => (Work::Probe { attempt: attempt.clone() }, Cow::Borrowed(&[][..])),
     };
-    let (args, environment, limits) = (args.clone(), environment.clone(), *limits);
-    (Request { work, args, stdin: Vec::new(), environment, limits }, code)
+    let (image, args, environment, limits) = (image.clone(), args.clone(), environment.clone(), *limits);
+    (Request { work, image, args, stdin: Vec::new(), environment, limits }, code)
 }
 
 fn without_content(file: &SourceFile) -> SourceFile {

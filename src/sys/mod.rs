@@ -4,6 +4,7 @@
 //! what hands out descriptors. Every descriptor is born close-on-exec.
 pub mod attribute;
 pub mod landlock;
+pub mod loop_device;
 pub mod memfd;
 pub mod mount;
 pub mod network;

@@ -37,7 +37,8 @@ impl Attributes {
     }
 }
 
-/// A new file system, detached. `options` are those of its own manual page (tmpfs(5), proc(5)).
+/// A new file system, detached. `options` are those of its own manual page (tmpfs(5), proc(5)); one that takes no value,
+/// as `ro`, has an empty one here.
 ///
 /// # Errors
 /// What the kernel says.
@@ -45,6 +46,10 @@ pub fn create(kind: &CStr, options: &[(&CStr, &str)], attributes: Attributes) ->
     // SAFETY: `kind` ends with NUL and lives through the call.
     let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), libc::FSOPEN_CLOEXEC) })?;
     for (key, value) in options {
+        if value.is_empty() {
+            configure(&context, libc::FSCONFIG_SET_FLAG, key.as_ptr(), ptr::null())?;
+            continue;
+        }
         let value = CString::new(*value)?;
         configure(&context, libc::FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr())?;
     }

@@ -8,7 +8,7 @@ pub mod reply;
 pub mod request;
 
 /// Version of every message. A peer with another version is refused.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// First two bytes of every message.
 pub const MAGIC: u16 = 0x4b4e;

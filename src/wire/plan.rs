@@ -1,4 +1,5 @@
 //! The form of a [`Plan`] in a message.
+use crate::base::digest::Digest;
 use crate::base::id::TreeId;
 use crate::plan::limits::Limits;
 use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource, Root};
@@ -35,13 +36,7 @@ pub(super) fn put(writer: &mut Writer, plan: &Plan) {
     put_stdio(writer, plan.stdio);
     put_network(writer, plan.network);
     put_profile(writer, plan.profile);
-    match plan.root {
-        Root::Host => writer.u8(1),
-        Root::Image { digest } => {
-            writer.u8(2);
-            writer.bytes(&digest);
-        }
-    }
+    put_root(writer, plan.root);
     put_limits(writer, &plan.limits);
     writer.u8(u8::try_from(plan.mounts.len()).unwrap_or(u8::MAX));
     for mount in &plan.mounts {
@@ -57,14 +52,30 @@ pub(super) fn take(reader: &mut Reader<'_>) -> Result<Plan, Malformed> {
         stdio: take_stdio(reader)?,
         network: take_network(reader)?,
         profile: take_profile(reader)?,
-        root: match reader.u8()? {
-            1 => Root::Host,
-            2 => Root::Image { digest: reader.array()? },
-            other => return Err(Malformed::Unknown { field: "root", value: other.into() }),
-        },
+        root: take_root(reader)?,
         limits: take_limits(reader)?,
         mounts: (0..reader.u8()?).map(|_| take_mount(reader)).collect::<Result<_, _>>()?,
     })
+}
+
+/// Puts what is mounted at `/` into a message.
+pub(super) fn put_root(writer: &mut Writer, root: Root) {
+    match root {
+        Root::Host => writer.u8(1),
+        Root::Image { digest } => {
+            writer.u8(2);
+            writer.bytes(&digest.0);
+        }
+    }
+}
+
+/// Takes it off a message.
+pub(super) fn take_root(reader: &mut Reader<'_>) -> Result<Root, Malformed> {
+    match reader.u8()? {
+        1 => Ok(Root::Host),
+        2 => Ok(Root::Image { digest: Digest(reader.array()?) }),
+        other => Err(Malformed::Unknown { field: "root", value: other.into() }),
+    }
 }
 
 fn put_limits(writer: &mut Writer, limits: &Limits) {
@@ -97,7 +108,7 @@ fn put_mount(writer: &mut Writer, mount: &Mount) {
     match &mount.source {
         MountSource::Image { digest } => {
             writer.u8(1);
-            writer.bytes(digest);
+            writer.bytes(&digest.0);
         }
         MountSource::Temporary { bytes, inodes } => {
             writer.u8(2);
@@ -123,7 +134,7 @@ fn put_mount(writer: &mut Writer, mount: &Mount) {
 
 fn take_mount(reader: &mut Reader<'_>) -> Result<Mount, Malformed> {
     let source = match reader.u8()? {
-        1 => MountSource::Image { digest: reader.array()? },
+        1 => MountSource::Image { digest: Digest(reader.array()?) },
         2 => MountSource::Temporary { bytes: reader.u64()?, inodes: reader.u64()? },
         3 => MountSource::Tree { tree: TreeId(reader.u64()?) },
         4 => MountSource::HostRoot { index: reader.u32()? },

@@ -78,6 +78,18 @@ pub enum Reply {
         /// What it used.
         counters: Counters,
     },
+    /// A tag or an image is removed.
+    Dropped {
+        /// By which request.
+        removal: u64,
+    },
+    /// It is not.
+    Kept {
+        /// By which request.
+        removal: u64,
+        /// Why.
+        refusal: Refusal,
+    },
 }
 
 /// What ended a sandbox.
@@ -227,6 +239,11 @@ impl Reply {
                 writer.u64(sandbox.0);
                 put_use(&mut writer, *cause, counters);
             }
+            Self::Dropped { removal } => writer.u64(*removal),
+            Self::Kept { removal, refusal } => {
+                writer.u64(*removal);
+                put_refusal(&mut writer, refusal);
+            }
         }
         writer.finish()
     }
@@ -241,6 +258,8 @@ impl Reply {
             Self::Failed { .. } => 106,
             Self::Exited { .. } => 107,
             Self::Ended { .. } => 108,
+            Self::Dropped { .. } => 109,
+            Self::Kept { .. } => 110,
         }
     }
 
@@ -287,6 +306,8 @@ impl Reply {
                 cause: take_cause(reader)?,
                 counters: Counters::take(reader)?,
             },
+            109 => Self::Dropped { removal: reader.u64()? },
+            110 => Self::Kept { removal: reader.u64()?, refusal: take_refusal(reader)? },
             other => return Err(Malformed::Unknown { field: "reply", value: other.into() }),
         })
     }
@@ -340,7 +361,9 @@ mod test {
             Reply::Welcome { isolation: Isolation { cgroups: String::from("cgroup v2"), landlock: Some(2) }, pid: 7 },
             Reply::TreeMade { tree: TreeId(1), first_id: 7 },
             Reply::TreeRefused { tree: TreeId(1), refusal: refusal.clone() },
-            Reply::Refused { sandbox: SandboxId(1), refusal },
+            Reply::Refused { sandbox: SandboxId(1), refusal: refusal.clone() },
+            Reply::Dropped { removal: 1 },
+            Reply::Kept { removal: 2, refusal },
             Reply::Started { sandbox: SandboxId(1), process: ProcessId::MAIN, setup_us: 3 },
             Reply::Failed { sandbox: SandboxId(1), step: String::from("mount /proc"), errno: 1 },
             Reply::Exited {

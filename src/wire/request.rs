@@ -1,6 +1,8 @@
 //! What the server asks of the spawner.
+use crate::base::digest::Digest;
 use crate::base::id::{ProcessId, SandboxId, TreeId};
 use crate::plan::Plan;
+use crate::plan::mount::Root;
 use crate::wire::codec::{Malformed, Reader, Writer};
 use crate::wire::plan;
 
@@ -26,6 +28,8 @@ pub enum Request {
         bytes: u64,
         /// Files and directories in it.
         inodes: u64,
+        /// What the sandboxes that will have it are to have at `/`: one that stands ready is chosen by it.
+        root: Root,
     },
     /// Remove a tree.
     DropTree {
@@ -92,6 +96,20 @@ pub enum Request {
         /// Which.
         sandbox: SandboxId,
     },
+    /// Remove a tag from the store of images.
+    DropTag {
+        /// The server's own number of this request.
+        removal: u64,
+        /// Name of its file.
+        file: String,
+    },
+    /// Remove an image from the store.
+    DropImage {
+        /// The server's own number of this request.
+        removal: u64,
+        /// Which.
+        digest: Digest,
+    },
 }
 
 /// The body of [`Request::Start`].
@@ -112,10 +130,11 @@ impl Request {
         match self {
             Self::Hello { ready } => writer.u32(*ready),
             Self::List => {}
-            Self::MakeTree { tree, bytes, inodes } => {
+            Self::MakeTree { tree, bytes, inodes, root } => {
                 writer.u64(tree.0);
                 writer.u64(*bytes);
                 writer.u64(*inodes);
+                plan::put_root(&mut writer, *root);
             }
             Self::DropTree { tree } => writer.u64(tree.0),
             Self::Start(start) => {
@@ -140,6 +159,14 @@ impl Request {
                 writer.u8(*frozen);
             }
             Self::Update { sandbox } | Self::Adopt { sandbox } | Self::End { sandbox } => writer.u64(sandbox.0),
+            Self::DropTag { removal, file } => {
+                writer.u64(*removal);
+                writer.text(file);
+            }
+            Self::DropImage { removal, digest } => {
+                writer.u64(*removal);
+                writer.bytes(&digest.0);
+            }
         }
         writer.finish()
     }
@@ -159,6 +186,8 @@ impl Request {
             Self::List => 11,
             Self::Adopt { .. } => 12,
             Self::End { .. } => 13,
+            Self::DropTag { .. } => 14,
+            Self::DropImage { .. } => 15,
         }
     }
 
@@ -176,7 +205,12 @@ impl Request {
     fn take(kind: u16, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match kind {
             1 => Self::Hello { ready: reader.u32()? },
-            2 => Self::MakeTree { tree: TreeId(reader.u64()?), bytes: reader.u64()?, inodes: reader.u64()? },
+            2 => Self::MakeTree {
+                tree: TreeId(reader.u64()?),
+                bytes: reader.u64()?,
+                inodes: reader.u64()?,
+                root: plan::take_root(reader)?,
+            },
             3 => Self::DropTree { tree: TreeId(reader.u64()?) },
             4 => Self::Start(Box::new(Start {
                 sandbox: SandboxId(reader.u64()?),
@@ -197,6 +231,8 @@ impl Request {
             11 => Self::List,
             12 => Self::Adopt { sandbox: take_sandbox(reader)? },
             13 => Self::End { sandbox: take_sandbox(reader)? },
+            14 => Self::DropTag { removal: reader.u64()?, file: reader.text()?.to_owned() },
+            15 => Self::DropImage { removal: reader.u64()?, digest: Digest(reader.array()?) },
             other => return Err(Malformed::Unknown { field: "request", value: other.into() }),
         })
     }
@@ -221,7 +257,7 @@ mod test {
 
     use super::*;
     use crate::plan::limits::Limits;
-    use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource, Root};
+    use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource};
     use crate::plan::{Class, Lifetime, Network, Profile, Stdio};
 
     fn start() -> Request {
@@ -256,7 +292,7 @@ mod test {
     fn a_request_survives_the_wire() {
         for request in [
             Request::Hello { ready: 8 },
-            Request::MakeTree { tree: TreeId(1), bytes: 2, inodes: 3 },
+            Request::MakeTree { tree: TreeId(1), bytes: 2, inodes: 3, root: Root::Image { digest: Digest([4; 32]) } },
             Request::DropTree { tree: TreeId(1) },
             start(),
             Request::Exec { sandbox: SandboxId(1), process: ProcessId(2) },
@@ -268,6 +304,8 @@ mod test {
             Request::List,
             Request::Adopt { sandbox: SandboxId(1) },
             Request::End { sandbox: SandboxId(1) },
+            Request::DropTag { removal: 1, file: String::from("python:3.13") },
+            Request::DropImage { removal: 2, digest: Digest([5; 32]) },
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }

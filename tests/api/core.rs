@@ -10,12 +10,14 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use kiln::access::{Ownership, Permit, Principal};
 use kiln::api::core::{
     CancelError, Captured, Check, Condition, Core, DeleteError, HostFacts, HostUsage, IdempotencyKey, JobFilter,
-    JobPage, Load, Phase, ReadError, SHOWN_AT_MOST, Selection, SelfTestError, Stream, SubmitError, Submitted,
+    JobPage, Load, Phase, ReadError, RemoveError, SHOWN_AT_MOST, Selection, SelfTestError, Stream, SubmitError,
+    Submitted,
 };
 use kiln::base::id::{JobId, LogId};
 use kiln::base::time::Timestamp;
 use kiln::job::record::{Attempt, Family, Head, PhaseResult, Ran, Record, SCHEMA, Wanted};
-use kiln::job::request::{KnownLanguage, Least, Request};
+use kiln::job::request::Request;
+use kiln::job::request::offer::{KnownImage, KnownLanguage, Least, Offer, UsedImage};
 use kiln::job::state::State;
 use kiln::job::termination::{Reason, Termination};
 use kiln::job::usage::Usage;
@@ -43,6 +45,11 @@ pub(crate) struct FakeCore {
     /// What a self-test finds, once.
     pub findings: Result<Vec<Finding>, SelfTestError>,
     pub selftests: Mutex<u32>,
+    pub images: Vec<KnownImage>,
+    /// Why an image is not removed.
+    pub kept: Option<RemoveError>,
+    /// What was to be removed.
+    pub removed: Mutex<Vec<String>>,
 }
 
 impl Default for FakeCore {
@@ -60,6 +67,9 @@ impl Default for FakeCore {
             waited: Mutex::default(),
             findings: Ok(Vec::new()),
             selftests: Mutex::default(),
+            images: Vec::new(),
+            kept: None,
+            removed: Mutex::default(),
         }
     }
 }
@@ -181,6 +191,11 @@ impl Core for FakeCore {
         std::future::ready(self.findings.clone().map(report)).boxed()
     }
 
+    fn remove_image(&self, image: String, _permit: Permit) -> BoxFuture<'_, Result<(), RemoveError>> {
+        self.removed.lock().unwrap().push(image);
+        std::future::ready(self.kept.clone().map_or(Ok(()), Err)).boxed()
+    }
+
     fn load(&self) -> Load {
         Load { running: 5, queued: 2 }
     }
@@ -258,7 +273,7 @@ impl Core for FakeCore {
         }
     }
 
-    fn languages(&self) -> Arc<[KnownLanguage]> {
+    fn offer(&self) -> Arc<Offer> {
         let known = |id: &str, version: Option<&str>| KnownLanguage {
             id: id.to_owned(),
             name: id.to_uppercase(),
@@ -268,8 +283,10 @@ impl Core for FakeCore {
             extensions: vec![format!(".{id}")],
             reserved: (id == "c").then(|| String::from("program")),
             least: Least::default(),
+            image: UsedImage::Host,
         };
-        [known("python", Some("3.11.2")), known("bash", None), known("c", None)].into()
+        let languages = vec![known("python", Some("3.11.2")), known("bash", None), known("c", None)];
+        Arc::new(Offer { languages, images: self.images.clone() })
     }
 
     fn times(&self) -> Vec<(&'static str, Times)> {

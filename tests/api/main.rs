@@ -11,6 +11,8 @@ mod execution;
 #[cfg(test)]
 mod form;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod output;

@@ -56,6 +56,8 @@ fn answer(socket: &OwnedFd, request: Request, descriptors: Vec<OwnedFd>) -> io::
         | Request::Freeze { .. }
         | Request::Update { .. }
         | Request::List
-        | Request::Adopt { .. } => Err(io::Error::other("a job that ends by itself does not ask this")),
+        | Request::Adopt { .. }
+        | Request::DropTag { .. }
+        | Request::DropImage { .. } => Err(io::Error::other("a job that ends by itself does not ask this")),
     }
 }

@@ -15,6 +15,7 @@ use kiln::base::size::ByteSize;
 use kiln::base::time::{Clock as _, SystemClock, instant};
 use kiln::job::limits::Limits;
 use kiln::job::record::{Attempt, Family, Head, Ran, Record, SCHEMA, Wanted};
+use kiln::job::request::offer::UsedImage;
 use kiln::job::request::{Request, Work};
 use kiln::job::state::State;
 use kiln::job::termination::{Reason, Termination};
@@ -116,7 +117,8 @@ fn queued() -> Record {
         },
         id: JobId::new(),
         request: Request {
-            work: Work::Command { image: String::from("host"), command: vec![String::from("/bin/true")] },
+            image: UsedImage::Host,
+            work: Work::Command { command: vec![String::from("/bin/true")] },
             args: Vec::new(),
             stdin: Vec::new(),
             environment: Vec::new(),

@@ -35,7 +35,7 @@ struct Hostile {
 impl Hostile {
     fn start() -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_kiln-spawner"));
-        let (spawner, wire) = spawner::start(program, InstanceId::random()).unwrap();
+        let (spawner, wire) = spawner::start(program, InstanceId::random(), None).unwrap();
         let hostile = Self { spawner, wire };
         hostile.say(&Request::Hello { ready: 0 }, &[]);
         assert!(matches!(hostile.hear(), Some(Reply::Welcome { .. })));
@@ -63,7 +63,7 @@ impl Hostile {
 
     #[track_caller]
     fn make_tree(&self, tree: TreeId) {
-        self.say(&Request::MakeTree { tree, bytes: 64 << 20, inodes: 100_000 }, &[]);
+        self.say(&Request::MakeTree { tree, bytes: 64 << 20, inodes: 100_000, root: Root::Host }, &[]);
         let made = self.hear();
         assert!(matches!(made, Some(Reply::TreeMade { tree: found, .. }) if found == tree), "{made:?}");
     }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::job::request::SourceFile;
 use crate::job::request::fields::{Reader, shown};
-use crate::job::request::{KnownLanguage, SourceFile};
+use crate::job::request::offer::KnownLanguage;
 
 /// Files of one program.
 pub const FILES_AT_MOST: usize = 1000;

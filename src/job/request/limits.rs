@@ -6,8 +6,9 @@ use serde_json::Number;
 
 use crate::base::size::ByteSize;
 use crate::job::limits::{Limits, Policy};
+use crate::job::request::LIMITS;
 use crate::job::request::fields::Reader;
-use crate::job::request::{KnownLanguage, LIMITS, Least};
+use crate::job::request::offer::{KnownLanguage, Least};
 use crate::plan::ceiling::FLOOR;
 
 /// The shortest time limit: below it the timer's own slack decides.

@@ -5,6 +5,7 @@
 pub mod fields;
 pub mod files;
 mod limits;
+pub mod offer;
 mod program;
 mod work;
 
@@ -12,12 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::fault::Faults;
-use crate::base::size::ByteSize;
 use crate::job::limits::{Limits, Policy};
 use crate::job::request::fields::Reader;
-
-/// The image that is embedded: the host's own programs.
-pub const HOST_IMAGE: &str = "host";
+use crate::job::request::offer::{Offer, UsedImage};
 
 /// The members that `POST /v1/execute` takes.
 pub const FIELDS: &[&str] = &[
@@ -57,6 +55,9 @@ pub const LIMITS: &[&str] = &[
 pub struct Request {
     /// What to run.
     pub work: Work,
+    /// What it runs in (`image`), as it was found when the job was accepted.
+    #[serde(default)]
+    pub image: UsedImage,
     /// Arguments after the program's own (`args`).
     pub args: Vec<String>,
     /// What the program reads on descriptor 0; empty means end of file at once (`stdin`, `stdin_base64`).
@@ -90,8 +91,6 @@ pub enum Work {
     },
     /// A program of an image, as it is (`image` + `command`).
     Command {
-        /// Name of the image; `host` is the embedded one.
-        image: String,
         /// The program and its arguments.
         command: Vec<String>,
     },
@@ -108,14 +107,6 @@ impl Work {
         match self {
             Self::Source { language, .. } | Self::Files { language, .. } => Some(language),
             Self::Command { .. } | Self::Probe { .. } => None,
-        }
-    }
-
-    /// Name of the image.
-    pub fn image(&self) -> &str {
-        match self {
-            Self::Source { .. } | Self::Files { .. } | Self::Probe { .. } => HOST_IMAGE,
-            Self::Command { image, .. } => image,
         }
     }
 }
@@ -150,56 +141,23 @@ pub enum Answer {
     AtOnce,
 }
 
-/// A language that the image has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownLanguage {
-    /// Its name in requests.
-    pub id: String,
-    /// Its name for people.
-    pub name: String,
-    /// Its other names.
-    pub aliases: Vec<String>,
-    /// Its version, where it is known.
-    pub version: Option<String>,
-    /// Name of the file that a source text becomes.
-    pub file: String,
-    /// How its files end.
-    pub extensions: Vec<String>,
-    /// Name that a file of a program must not have: the compiler writes there. None without a compiler.
-    pub reserved: Option<String>,
-    /// Below this nothing starts.
-    pub least: Least,
-}
-
-/// Limits below which a language does not start; 0 where it needs nothing special.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Least {
-    /// Memory of the run phase.
-    pub memory: ByteSize,
-    /// Processes of the run phase.
-    pub processes: u32,
-    /// Memory of the compile phase.
-    pub compile_memory: ByteSize,
-}
-
 /// Reads the body of `POST /v1/execute` (contract rule 21).
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn read(body: &Value, policy: &Policy, languages: &[KnownLanguage]) -> Result<Submission, Faults> {
+pub fn read(body: &Value, policy: &Policy, offer: &Offer) -> Result<Submission, Faults> {
     let mut faults = Faults::default();
     let mut reader = Reader::root(body, &mut faults);
     reader.only(FIELDS);
-    let work = work::read(&mut reader, languages);
+    let work::Chosen { work, language, image } = work::read(&mut reader, offer);
     let program = program::read(&mut reader);
     let answer = answer(&mut reader);
     refuse_network(&mut reader);
-    let known = body.get("language").and_then(Value::as_str).and_then(|name| work::named(languages, name));
-    let limits = limits::read(&mut reader, policy, known);
+    let limits = limits::read(&mut reader, policy, language);
     match work {
         Some(work) if faults.is_empty() => {
             let program::Program { args, stdin, environment } = program;
-            Ok(Submission { request: Request { work, args, stdin, environment, limits }, answer })
+            Ok(Submission { request: Request { work, image, args, stdin, environment, limits }, answer })
         }
         _ => Err(faults),
     }

@@ -1,7 +1,9 @@
 //! Every rule of the body of `POST /v1/execute`.
 use serde_json::json;
 
+use super::offer::{KnownImage, KnownLanguage, Least};
 use super::*;
+use crate::base::digest::Digest;
 use crate::base::size::ByteSize;
 use std::time::Duration;
 
@@ -27,7 +29,87 @@ fn policy() -> Policy {
     Policy { default: limits(1), ceiling: limits(4) }
 }
 
-fn languages() -> Vec<KnownLanguage> {
+fn stored(name: &str, number: u8) -> UsedImage {
+    UsedImage::Stored { name: name.to_owned(), digest: Digest([number; 32]) }
+}
+
+fn known_image(name: &str, number: u8, references: &[&str]) -> KnownImage {
+    let references = references.iter().map(|reference| (*reference).to_owned()).collect();
+    let (created, architecture) = (String::from("2026-01-01T00:00:00Z"), String::from("x86_64"));
+    KnownImage { image: stored(name, number), references, size: 1, created, architecture, recipe: None }
+}
+
+/// The host's languages, and Python of two versions in images of the store, one of which has C too.
+fn with_images() -> Offer {
+    let mut offer = languages();
+    let python = |version: &str, image: UsedImage| KnownLanguage {
+        version: Some(version.to_owned()),
+        image,
+        ..offer.languages[0].clone()
+    };
+    let c = KnownLanguage { image: stored("tools:1", 2), ..offer.languages[2].clone() };
+    let in_images = [python("3.13.5", stored("python:3.13", 1)), python("3.12.1", stored("tools:1", 2)), c];
+    offer.languages.splice(0..0, in_images);
+    offer.images = vec![
+        known_image("python:3.13", 1, &["python:3.13", "python:latest", "python:3.11-slim"]),
+        known_image("tools:1", 2, &["tools:1"]),
+    ];
+    offer
+}
+
+#[track_caller]
+fn chosen(body: &Value) -> (UsedImage, Work) {
+    let request = read(body, &policy(), &with_images()).unwrap().request;
+    (request.image, request.work)
+}
+
+#[track_caller]
+fn refused_of_images(body: &Value, field: &str, part: &str) {
+    let faults = read(body, &policy(), &with_images()).unwrap_err().into_vec();
+    let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+    assert!(fault.field == field && fault.message.contains(part), "{fault:?}");
+}
+
+#[test]
+fn a_language_gets_the_first_image_that_has_it_in_the_version_that_is_asked_for() {
+    assert_eq!(chosen(&python(&json!({}))).0, stored("python:3.13", 1));
+    assert_eq!(chosen(&python(&json!({"version": "3.12"}))).0, stored("tools:1", 2));
+    assert_eq!(chosen(&python(&json!({"version": "3.11.2"}))).0, UsedImage::Host);
+    assert_eq!(chosen(&json!({"language": "bash", "code": ""})).0, UsedImage::Host);
+    let message = "python 3.9 is not here; python 3.13.5, 3.12.1, 3.11.2 are";
+    refused_of_images(&python(&json!({"version": "3.9"})), "version", message);
+}
+
+#[test]
+fn a_language_runs_in_the_image_that_is_named() {
+    let digest = Digest([2; 32]).to_string();
+    for (name, image) in [
+        ("host", UsedImage::Host),
+        ("python", stored("python:3.13", 1)),
+        ("python:3.11-slim", stored("python:3.13", 1)),
+        ("tools:1", stored("tools:1", 2)),
+        (digest.as_str(), stored("tools:1", 2)),
+    ] {
+        assert_eq!(chosen(&python(&json!({"image": name}))).0, image, "{name}");
+    }
+    refused_of_images(
+        &python(&json!({"image": "tools"})),
+        "image",
+        "unknown image `tools`; known: host, python:3.13, tools:1",
+    );
+    let c = json!({"language": "c", "code": "", "image": "python"});
+    refused_of_images(&c, "image", "python:3.13 has no c; tools:1, host has");
+    refused_of_images(&python(&json!({"image": "tools:1", "version": "3.13"})), "version", "python 3.12.1 is");
+}
+
+#[test]
+fn a_command_runs_in_the_image_that_is_named() {
+    let (image, work) = chosen(&json!({"image": "python", "command": ["/usr/bin/id"]}));
+    let command = vec![String::from("/usr/bin/id")];
+    assert_eq!((image, work), (stored("python:3.13", 1), Work::Command { command }));
+}
+
+fn languages() -> Offer {
     let known = |id: &str, alias: &str, version: Option<&str>| KnownLanguage {
         id: id.to_owned(),
         name: id.to_uppercase(),
@@ -37,8 +119,10 @@ fn languages() -> Vec<KnownLanguage> {
         extensions: vec![format!(".{alias}")],
         reserved: (id == "c").then(|| String::from("program")),
         least: Least::default(),
+        image: UsedImage::Host,
     };
-    vec![known("python", "py", Some("3.11.2")), known("bash", "sh", None), known("c", "gcc", None)]
+    let languages = vec![known("python", "py", Some("3.11.2")), known("bash", "sh", None), known("c", "gcc", None)];
+    Offer { languages, images: Vec::new() }
 }
 
 fn accepted(body: &Value) -> Submission {
@@ -73,6 +157,7 @@ fn the_smallest_body_has_every_default() {
         submission.request,
         Request {
             work: Work::Source { language: "python".to_owned(), code: "print()".to_owned() },
+            image: UsedImage::Host,
             args: Vec::new(),
             stdin: Vec::new(),
             environment: Vec::new(),
@@ -131,7 +216,7 @@ fn an_alias_becomes_the_id() {
 fn a_command_of_the_host_image_is_accepted() {
     let request = accepted(&json!({"image": "host", "command": ["/bin/true", "x"]})).request;
     let command = vec!["/bin/true".to_owned(), "x".to_owned()];
-    assert_eq!(request.work, Work::Command { image: "host".to_owned(), command });
+    assert_eq!(request.work, Work::Command { command });
 }
 
 #[test]
@@ -226,11 +311,8 @@ fn unasked_limits_follow_those_that_were_asked_for() {
 fn the_two_pairs_exclude_each_other() {
     let message = "give language and code, or image and command, not both";
     let image = json!({"image": "host", "command": ["/bin/true"]});
-    refused(&python(&image), &[("image", message)]);
-    refused(
-        &json!({"language": "python", "command": ["x"]}),
-        &[("command", message), ("code", "required with language"), ("image", "required")],
-    );
+    refused(&python(&image), &[("command", message)]);
+    refused(&json!({"language": "python", "command": ["x"]}), &[("command", message), ("image", "required")]);
 }
 
 #[test]
@@ -399,7 +481,7 @@ fn files_have_bounds_and_go_with_a_language() {
     let body = json!({"language": "c", "files": file, "entrypoint": "b"});
     refused(&body, &[("entrypoint", "`b` is none of the files")]);
     let body = json!({"image": "host", "command": ["x"], "files": file});
-    refused(&body, &[("image", "not both"), ("language", "Language is required")]);
+    refused(&body, &[("command", "not both")]);
 }
 
 #[test]
@@ -411,11 +493,11 @@ fn faults_are_bounded_and_foreign_names_are_shortened() {
 }
 
 /// A language that needs more than the default of one limit and less than that of the others.
-fn needy() -> Vec<KnownLanguage> {
+fn needy() -> Offer {
     let least = Least { memory: ByteSize::mib(160), processes: 8, compile_memory: ByteSize::mib(64) };
-    let mut languages = languages();
-    languages[2].least = least;
-    languages
+    let mut offer = languages();
+    offer.languages[2].least = least;
+    offer
 }
 
 #[test]

@@ -1,31 +1,58 @@
-//! What to run: `language` with `code` or `files`, or `image` with `command`, and never both.
+//! What to run, and in what: `language` with `code` or `files`, or `command`, and never both. `image` goes with either.
+use crate::job::request::Work;
 use crate::job::request::fields::{Reader, shown};
-use crate::job::request::{HOST_IMAGE, KnownLanguage, Work};
+use crate::job::request::offer::{KnownLanguage, Offer, UsedImage};
 use crate::job::request::{files, program};
 
 /// Members that go with a language.
 const SOURCE: [&str; 4] = ["language", "code", "files", "entrypoint"];
-/// Images that a request may name.
-const IMAGES: &[&str] = &[HOST_IMAGE];
 
-/// Reads the members that say what to run; nothing when one of them is at fault.
-pub(super) fn read(reader: &mut Reader<'_, '_>, languages: &[KnownLanguage]) -> Option<Work> {
-    let by_image = reader.has("image") || reader.has("command");
-    let by_source = SOURCE.iter().any(|name| reader.has(name));
-    if by_image && by_source {
-        let extra = if reader.has("image") { "image" } else { "command" };
-        reader.fault(extra, "give language and code, or image and command, not both");
-    }
-    let source = if by_source || !by_image { source(reader, languages) } else { None };
-    let command = if by_image { command(reader) } else { None };
-    match (source, command) {
-        (Some(work), None) | (None, Some(work)) => Some(work),
-        _ => None,
-    }
+/// What a request chose.
+pub(super) struct Chosen<'offer> {
+    /// Nothing when one of the members that say it is at fault.
+    pub(super) work: Option<Work>,
+    /// The language, where one was found.
+    pub(super) language: Option<&'offer KnownLanguage>,
+    /// What it runs in.
+    pub(super) image: UsedImage,
 }
 
-fn source(reader: &mut Reader<'_, '_>, languages: &[KnownLanguage]) -> Option<Work> {
-    let known = known_language(reader, languages);
+/// Reads the members that say what to run, and in what.
+pub(super) fn read<'offer>(reader: &mut Reader<'_, '_>, offer: &'offer Offer) -> Chosen<'offer> {
+    let by_command = reader.has("command");
+    let by_source = SOURCE.iter().any(|name| reader.has(name));
+    if by_command && by_source {
+        reader.fault("command", "give language and code, or image and command, not both");
+    }
+    let named = image(reader, offer, by_command);
+    if by_command || (reader.has("image") && !by_source) {
+        let work = command(reader);
+        return Chosen { work: work.filter(|_| !by_source), language: None, image: named.unwrap_or_default() };
+    }
+    let language = language(reader, offer, named.as_ref());
+    let work = source(reader, language);
+    let image = language.map(|language| language.image.clone()).or(named).unwrap_or_default();
+    Chosen { work, language, image }
+}
+
+/// The image that is named, where one is.
+fn image(reader: &mut Reader<'_, '_>, offer: &Offer, is_required: bool) -> Option<UsedImage> {
+    let known = || offer.image_names().collect::<Vec<_>>().join(", ");
+    if !reader.has("image") {
+        if is_required {
+            reader.fault("image", format!("required with command; known: {}", known()));
+        }
+        return None;
+    }
+    let name = reader.text("image")?;
+    let found = offer.image(name);
+    if found.is_none() {
+        reader.fault("image", format!("unknown image `{}`; known: {}", shown(name), known()));
+    }
+    found
+}
+
+fn source(reader: &mut Reader<'_, '_>, known: Option<&KnownLanguage>) -> Option<Work> {
     let (by_code, by_files) = (reader.has("code"), reader.has("files"));
     if by_code && by_files {
         reader.fault("files", "give code or files, not both");
@@ -35,7 +62,6 @@ fn source(reader: &mut Reader<'_, '_>, languages: &[KnownLanguage]) -> Option<Wo
     if reader.has("entrypoint") && !by_files {
         reader.fault("entrypoint", "goes with files");
     }
-    check_version(reader, known);
     let code = reader.text("code").map(str::to_owned);
     let program = if by_files { files::read(reader, known) } else { None };
     let language = known?.id.clone();
@@ -45,10 +71,12 @@ fn source(reader: &mut Reader<'_, '_>, languages: &[KnownLanguage]) -> Option<Wo
     }
 }
 
-fn known_language<'known>(
+/// The language in the image that is named, or in the best one that has the version.
+fn language<'offer>(
     reader: &mut Reader<'_, '_>,
-    languages: &'known [KnownLanguage],
-) -> Option<&'known KnownLanguage> {
+    offer: &'offer Offer,
+    image: Option<&UsedImage>,
+) -> Option<&'offer KnownLanguage> {
     if !reader.has("language") {
         if reader.is_object() {
             // The words of the execution specification.
@@ -57,71 +85,50 @@ fn known_language<'known>(
         return None;
     }
     let name = reader.text("language")?;
-    let found = named(languages, name);
-    if found.is_none() {
-        let ids: Vec<&str> = languages.iter().map(|known| known.id.as_str()).collect();
-        let message = format!("unknown language `{}`; known: {}", shown(name), ids.join(", "));
-        reader.fault("language", message);
+    let called: Vec<&KnownLanguage> = offer.languages.iter().filter(|known| known.is_called(name)).collect();
+    if called.is_empty() {
+        let known = offer.language_ids().join(", ");
+        reader.fault("language", format!("unknown language `{}`; known: {known}", shown(name)));
+        return None;
     }
-    found
-}
-
-/// The language of this id or alias.
-pub(super) fn named<'known>(languages: &'known [KnownLanguage], name: &str) -> Option<&'known KnownLanguage> {
-    languages.iter().find(|known| known.is_called(name))
-}
-
-impl KnownLanguage {
-    /// Whether this is its id or an alias.
-    pub fn is_called(&self, name: &str) -> bool {
-        self.id == name || self.aliases.iter().any(|alias| alias == name)
+    let is_there = |known: &&KnownLanguage| image.is_none_or(|image| known.image == *image);
+    let there: Vec<&KnownLanguage> = called.iter().copied().filter(is_there).collect();
+    if let (true, Some(image)) = (there.is_empty(), image) {
+        let has: Vec<&str> = called.iter().map(|known| known.image.name()).collect();
+        let message = format!("{} has no {}; {} has", image.name(), shown(name), has.join(", "));
+        reader.fault("image", message);
     }
+    of_version(reader, &there)
 }
 
-fn check_version(reader: &mut Reader<'_, '_>, language: Option<&KnownLanguage>) {
-    let (Some(asked), Some(language)) = (reader.text("version"), language) else { return };
-    let id = &language.id;
-    match &language.version {
-        Some(here) if is_version(here, asked) => {}
-        Some(here) => {
-            let message = format!("{id} {} is not here; {id} {here} is", shown(asked));
-            reader.fault("version", message);
-        }
-        None => reader.fault("version", format!("the version of {id} is not known; leave it out")),
+/// The first that has the version that is asked for.
+fn of_version<'offer>(reader: &mut Reader<'_, '_>, there: &[&'offer KnownLanguage]) -> Option<&'offer KnownLanguage> {
+    let first = there.first().copied()?;
+    let Some(asked) = reader.text("version") else { return Some(first) };
+    if let Some(found) = there.iter().find(|known| known.has_version(asked)) {
+        return Some(found);
     }
-}
-
-/// Whether `asked` is `here` or its first parts: `3.11` is `3.11.2`, `3.1` is not.
-fn is_version(here: &str, asked: &str) -> bool {
-    here.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    let id = &first.id;
+    let here: Vec<&str> = there.iter().filter_map(|known| known.version.as_deref()).collect();
+    let message = match here.as_slice() {
+        [] => format!("the version of {id} is not known; leave it out"),
+        [one] => format!("{id} {} is not here; {id} {one} is", shown(asked)),
+        several => format!("{id} {} is not here; {id} {} are", shown(asked), several.join(", ")),
+    };
+    reader.fault("version", message);
+    Some(first)
 }
 
 fn command(reader: &mut Reader<'_, '_>) -> Option<Work> {
     if reader.has("version") {
         reader.fault("version", "goes with language, not with image and command");
     }
-    let image = known_image(reader);
-    let command = given_command(reader);
-    Some(Work::Command { image: image?, command: command? })
-}
-
-fn known_image(reader: &mut Reader<'_, '_>) -> Option<String> {
-    if !reader.has("image") {
-        reader.fault("image", format!("required with command; known: {}", IMAGES.join(", ")));
-        return None;
-    }
-    let name = reader.text("image")?;
-    if IMAGES.contains(&name) {
-        return Some(name.to_owned());
-    }
-    let known = IMAGES.join(", ");
-    reader.fault("image", format!("unknown image `{}`; known: {known}", shown(name)));
-    None
+    Some(Work::Command { command: given_command(reader)? })
 }
 
 fn given_command(reader: &mut Reader<'_, '_>) -> Option<Vec<String>> {
     if !reader.has("command") {
-        reader.fault("command", "required with image");
+        reader.fault("command", "required with image, or language with code or files");
         return None;
     }
     let command = reader.texts("command")?;

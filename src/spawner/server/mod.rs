@@ -23,9 +23,10 @@ use super::create;
 use super::life::Life;
 use super::number::Number;
 use super::sandbox::{Phase, Sandbox};
-use super::stock::Stock;
+use super::stock::{Stock, Wish};
 use super::tree::NamedTree;
 use crate::base::time::{Instant, instant};
+use crate::plan::mount::Root;
 use crate::wire::reply::Cause;
 
 /// What an event of epoll is about: the place of a sandbox's number, and which descriptor of it.
@@ -170,6 +171,11 @@ impl Server {
         self.sandboxes.iter().filter(|sandbox| sandbox.is_in_stock()).count()
     }
 
+    /// How many of them have this at `/`.
+    fn standing_with(&self, root: Root) -> usize {
+        self.sandboxes.iter().filter(|sandbox| sandbox.is_in_stock() && sandbox.root == root).count()
+    }
+
     /// Whether one more is wanted, and no job would wait for that: none is about to begin, and, unless few are left, none
     /// has only just begun.
     fn may_prepare(&self, now: Instant) -> bool {
@@ -204,7 +210,13 @@ impl Server {
 
     /// Makes one for the next job.
     fn prepare_one(&mut self, now: Instant) {
-        let (number, wish) = (self.stock.number(), self.stock.wish());
+        let wish = self.stock.wish(&|root| self.standing_with(root));
+        self.prepare_with(wish.root, now);
+    }
+
+    fn prepare_with(&mut self, root: Root, now: Instant) {
+        let number = self.stock.number();
+        let wish = Wish { root, ..self.stock.wish(&|_root| 0) };
         let made = create::with_work(&self.host, number, &wish, now);
         if let Err(error) = made.and_then(|sandbox| self.take_in(sandbox)) {
             tracing::error!(?error, "no sandbox could be prepared; one is made when a job asks");

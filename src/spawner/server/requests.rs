@@ -4,16 +4,18 @@
 use std::os::fd::OwnedFd;
 
 use super::Server;
+use crate::base::digest::Digest;
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::time::Instant;
+use crate::plan::Plan;
 use crate::plan::ceiling::{self, Refusal};
 use crate::plan::isolation::Isolation;
-use crate::plan::mount::{Mount, MountAccess};
+use crate::plan::mount::{MountAccess, Root};
 use crate::spawner::connection::Lost;
 use crate::spawner::create::{self, CreateError, WORK};
 use crate::spawner::identity::BLOCKS;
 use crate::spawner::number::Number;
-use crate::spawner::sandbox::Sandbox;
+use crate::spawner::sandbox::{Phase, Sandbox};
 use crate::spawner::tree::{NamedTree, Size, Tree};
 use crate::wire::reply::{Cause, Counters, Reply};
 use crate::wire::request::{Request, Start};
@@ -23,7 +25,11 @@ impl Server {
     pub(super) fn handle(&mut self, request: Request, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), Lost> {
         let (sandbox, name) = match request {
             Request::Hello { ready } => return self.welcome(ready),
-            Request::MakeTree { tree, bytes, inodes } => return self.make_tree(tree, Size { bytes, inodes }, now),
+            Request::MakeTree { tree, bytes, inodes, root } => {
+                return self.make_tree(tree, Size { bytes, inodes }, root, now);
+            }
+            Request::DropTag { removal, file } => return self.drop_tag(removal, &file),
+            Request::DropImage { removal, digest } => return self.drop_image(removal, digest),
             Request::DropTree { tree } => {
                 self.drop_tree(tree);
                 return Ok(());
@@ -56,8 +62,8 @@ impl Server {
         self.connection.send(&Reply::Welcome { isolation, pid: std::process::id() })
     }
 
-    fn make_tree(&mut self, id: TreeId, size: Size, now: Instant) -> Result<(), Lost> {
-        let made = self.check_tree(id, size).and_then(|()| match self.tree_of_a_ready_one(size, now) {
+    fn make_tree(&mut self, id: TreeId, size: Size, root: Root, now: Instant) -> Result<(), Lost> {
+        let made = self.check_tree(id, size).and_then(|()| match self.tree_of_a_ready_one(size, root, now) {
             Some((tree, number)) => Ok((tree, Some(number))),
             None => self.tree_alone(size).map(|tree| (tree, None)),
         });
@@ -87,12 +93,14 @@ impl Server {
     }
 
     /// The tree of a sandbox of the stock, or of one that is begun now: it then stands sooner.
-    fn tree_of_a_ready_one(&mut self, size: Size, now: Instant) -> Option<(Tree, Number)> {
-        self.stock.wish_for_work(size);
-        if self.standing() == 0 && self.stock.wants(0, now) {
-            self.prepare_one(now);
+    fn tree_of_a_ready_one(&mut self, size: Size, root: Root, now: Instant) -> Option<(Tree, Number)> {
+        self.stock.wish_for_work(size, root);
+        self.make_room_for_other_roots();
+        let standing = self.standing();
+        if self.standing_with(root) == 0 && self.stock.wants(standing, now) {
+            self.prepare_with(root, now);
         }
-        let found = self.sandboxes.iter_mut().filter(|sandbox| sandbox.is_in_stock());
+        let found = self.sandboxes.iter_mut().filter(|sandbox| sandbox.is_in_stock() && sandbox.root == root);
         let sandbox = found.min_by_key(|sandbox| sandbox.number)?;
         let mut tree = sandbox.work.take()?;
         match tree.resize(size) {
@@ -105,6 +113,54 @@ impl Server {
                 None
             }
         }
+    }
+
+    /// Ends one that stands for a root of which fewer jobs come.
+    fn make_room_for_other_roots(&mut self) {
+        let standing = |sandbox: &&Sandbox| sandbox.is_in_stock();
+        let roots: Vec<Root> = self.sandboxes.iter().filter(standing).map(|sandbox| sandbox.root).collect();
+        let Some(over) = self.stock.surplus(roots.len(), &|root| self.standing_with(root), &roots) else { return };
+        let found = self.sandboxes.iter().find(|sandbox| sandbox.is_in_stock() && sandbox.root == over);
+        if let Some(number) = found.map(|sandbox| sandbox.number) {
+            self.end(number, Cause::Requested);
+        }
+    }
+
+    fn drop_tag(&mut self, removal: u64, file: &str) -> Result<(), Lost> {
+        let dropped = self.host.images().and_then(|images| images.remove_tag(file));
+        self.answer_dropping(
+            removal,
+            dropped.map_err(|error| Refusal { what: error.to_string(), asked: 0, ceiling: 0 }),
+        )
+    }
+
+    /// An image that a job has is kept. Those that stand ready for it are ended; they keep what they have until then.
+    fn drop_image(&mut self, removal: u64, digest: Digest) -> Result<(), Lost> {
+        let root = Root::Image { digest };
+        let (ready, used): (Vec<&Sandbox>, Vec<&Sandbox>) =
+            self.sandboxes.iter().filter(|sandbox| sandbox.root == root).partition(|sandbox| sandbox.is_in_stock());
+        let is_used = used.iter().any(|sandbox| !matches!(sandbox.phase, Phase::Gone { .. }));
+        if is_used {
+            let what = String::from("removal of an image that a job has");
+            return self.answer_dropping(removal, Err(Refusal { what, asked: 0, ceiling: 0 }));
+        }
+        let ready: Vec<Number> = ready.iter().map(|sandbox| sandbox.number).collect();
+        for number in ready {
+            self.end(number, Cause::Requested);
+        }
+        self.stock.forget(root);
+        let dropped = self.host.images().and_then(|images| images.remove(digest));
+        self.answer_dropping(
+            removal,
+            dropped.map_err(|error| Refusal { what: error.to_string(), asked: 0, ceiling: 0 }),
+        )
+    }
+
+    fn answer_dropping(&mut self, removal: u64, dropped: Result<(), Refusal>) -> Result<(), Lost> {
+        self.connection.send(&match dropped {
+            Ok(()) => Reply::Dropped { removal },
+            Err(refusal) => Reply::Kept { removal, refusal },
+        })
     }
 
     fn tree_alone(&mut self, size: Size) -> Result<Tree, Refusal> {
@@ -149,7 +205,7 @@ impl Server {
     fn try_start(&mut self, start: &Start, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), CreateError> {
         ceiling::check(&start.plan).map_err(CreateError::Refused)?;
         self.stock.wish_for(start.plan.limits);
-        let number = if let Some(number) = self.prepared_for(&start.plan.mounts) {
+        let number = if let Some(number) = self.prepared_for(&start.plan) {
             number
         } else {
             let number = self.stock.number();
@@ -164,15 +220,19 @@ impl Server {
     }
 
     /// The sandbox that was made with the one tree that is asked for.
-    fn prepared_for(&mut self, mounts: &[Mount]) -> Option<Number> {
-        let [mount] = mounts else { return None };
+    fn prepared_for(&mut self, plan: &Plan) -> Option<Number> {
+        let [mount] = plan.mounts.as_slice() else { return None };
         if mount.target.as_str() != WORK || mount.access != MountAccess::ReadWrite {
             return None;
         }
         let id = create::tree_of(mount)?;
         let number = self.trees.iter_mut().find(|known| known.id == id)?.prepared.take()?;
         let found = self.sandboxes.iter().find(|sandbox| sandbox.number == number)?;
-        found.can_take_a_job().then_some(number)
+        let fits = found.can_take_a_job() && found.root == plan.root;
+        if !fits {
+            self.end(number, Cause::Requested);
+        }
+        fits.then_some(number)
     }
 
     /// From here on it is known, and ended whatever happens.

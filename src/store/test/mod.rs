@@ -21,6 +21,7 @@ use crate::base::size::ByteSize;
 use crate::base::time::Timestamp;
 use crate::job::limits::Limits;
 use crate::job::record::{Family, Head, Record, SCHEMA, Wanted};
+use crate::job::request::offer::UsedImage;
 use crate::job::request::{Request, Work};
 use crate::job::state::{State, Status};
 use crate::job::termination::{Reason, Termination};
@@ -65,6 +66,7 @@ fn queued(code: &str) -> Record {
         },
         id: JobId::new(),
         request: Request {
+            image: UsedImage::Host,
             work: Work::Source { language: String::from("c"), code: String::from(code) },
             args: Vec::new(),
             stdin: vec![0, 255, 10],
@@ -102,7 +104,7 @@ fn queued_of(owner: &str, language: Option<&str>, created: u64) -> Record {
     record.head.created = Timestamp(created);
     record.request.work = match language {
         Some(language) => Work::Source { language: String::from(language), code: String::from("1") },
-        None => Work::Command { image: String::from("host"), command: vec![String::from("true")] },
+        None => Work::Command { command: vec![String::from("true")] },
     };
     record
 }

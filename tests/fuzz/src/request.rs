@@ -4,11 +4,13 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
 use kiln::api::{form as forms, json as texts};
+use kiln::base::digest::Digest;
 use kiln::base::fault::Faults;
 use kiln::job::limits::Policy;
 use kiln::job::request::fields::FAULTS_AT_MOST;
 use kiln::job::request::files::{FILES_AT_MOST, PATH_AT_MOST};
-use kiln::job::request::{self, KnownLanguage, Least, Request, Work};
+use kiln::job::request::offer::{KnownImage, KnownLanguage, Least, Offer, UsedImage};
+use kiln::job::request::{self, Request, Work};
 use kiln::lang::{Language, Languages};
 use kiln::plan::mount::BoxPath;
 use kiln::plan::process::{InputFile, Program, encode_files};
@@ -134,9 +136,19 @@ fn policy() -> &'static Policy {
     POLICY.get_or_init(|| configuration::defaults().policy())
 }
 
-fn known() -> &'static [KnownLanguage] {
-    static KNOWN: OnceLock<Vec<KnownLanguage>> = OnceLock::new();
-    KNOWN.get_or_init(|| Languages::embedded().expect("the table").iter().map(described).collect())
+fn known() -> &'static Offer {
+    static KNOWN: OnceLock<Offer> = OnceLock::new();
+    KNOWN.get_or_init(|| {
+        let image = UsedImage::Stored { name: String::from("python:3"), digest: Digest([7; 32]) };
+        let embedded = Languages::embedded().expect("the table");
+        let mut languages: Vec<KnownLanguage> = embedded.iter().map(described).collect();
+        let stored = languages.first().cloned().map(|first| KnownLanguage { image: image.clone(), ..first });
+        languages.extend(stored);
+        let references = vec![String::from("python:3"), String::from("python:latest")];
+        let (size, created, architecture) = (1, String::new(), String::new());
+        let images = vec![KnownImage { image, references, size, created, architecture, recipe: None }];
+        Offer { languages, images }
+    })
 }
 
 fn described(language: &Language) -> KnownLanguage {
@@ -149,6 +161,7 @@ fn described(language: &Language) -> KnownLanguage {
         extensions: language.extensions.clone(),
         reserved: language.reserved().map(str::to_owned),
         least: Least { memory: language.needs.memory, processes: language.needs.processes, ..Least::default() },
+        image: UsedImage::Host,
     }
 }
 
@@ -156,6 +169,7 @@ pub(crate) fn json_seeds() -> Vec<Vec<u8>> {
     let bodies = [
         r#"{"language":"python","code":"print(1)","stdin":"x","timeout":1.5,"memory_limit":128,"async":true}"#,
         r#"{"language":"c","files":[{"path":"a/main.c","content":"int main;"},{"path":"b.h","content_base64":"AA==","executable":true}],"entrypoint":"a/main.c","version":"3.11"}"#,
+        r#"{"image":"python","language":"python","code":"","version":"3.11"}"#,
         r#"{"image":"host","command":["/bin/echo","é"],"args":["a"],"environment":{"A":"b"},"network_access":false,"stdin_base64":"YQ=="}"#,
         r#"{"language":"bash","code":"","limits":{"cpu_time":1,"cpus":0.5,"processes":8,"open_files":64,"file_size":1,"disk":1,"output":1,"compile_timeout":1,"compile_memory":64}}"#,
         r#"{"a":{"b":1,"b":[-2,1.5,null,true]}}"#,
