@@ -77,9 +77,16 @@ impl Stock {
         Wish { root: self.lacking(standing).unwrap_or(self.wish.root), ..self.wish }
     }
 
-    /// The root of one that is to go, so that one for another root can be made. One more than its share may stay.
-    pub(super) fn surplus(&self, total: usize, standing: &dyn Fn(Root) -> usize, roots: &[Root]) -> Option<Root> {
-        if total < self.most || self.lacking(standing).is_none() {
+    /// The root of one that is to go, because those that are lacking have no place. One more than its share may stay.
+    pub(super) fn surplus(&self, standing: &dyn Fn(Root) -> usize, roots: &[Root]) -> Option<Root> {
+        let mut distinct: Vec<Root> = Vec::new();
+        for root in &self.recent {
+            if !distinct.contains(root) {
+                distinct.push(*root);
+            }
+        }
+        let lack: usize = distinct.iter().map(|root| self.share(*root).saturating_sub(standing(*root))).sum();
+        if lack <= self.most.saturating_sub(roots.len()) {
             return None;
         }
         let is_over = |root: &Root| {
@@ -178,7 +185,7 @@ mod test {
                 standing.remove(place);
             }
             let count = |standing: &[Root], of: Root| standing.iter().filter(|root| **root == of).count();
-            if let Some(over) = stock.surplus(standing.len(), &|root| count(&standing, root), &standing) {
+            if let Some(over) = stock.surplus(&|root| count(&standing, root), &standing) {
                 standing.remove(standing.iter().position(|root| *root == over).unwrap());
             }
             while standing.len() < 8 {
@@ -197,6 +204,12 @@ mod test {
         let standing = after(&mixed);
         let ones = standing.iter().filter(|root| **root == image(1)).count();
         assert!((3..=5).contains(&ones), "{standing:?}");
+    }
+
+    #[test]
+    fn a_new_root_takes_the_places_job_by_job() {
+        let images = |jobs: usize| after(&vec![image(1); jobs]).iter().filter(|root| **root == image(1)).count();
+        assert!(images(4) >= 3 && images(9) == 8, "{} {}", images(4), images(9));
     }
 
     #[test]

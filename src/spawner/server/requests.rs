@@ -119,7 +119,7 @@ impl Server {
     fn make_room_for_other_roots(&mut self) {
         let standing = |sandbox: &&Sandbox| sandbox.is_in_stock();
         let roots: Vec<Root> = self.sandboxes.iter().filter(standing).map(|sandbox| sandbox.root).collect();
-        let Some(over) = self.stock.surplus(roots.len(), &|root| self.standing_with(root), &roots) else { return };
+        let Some(over) = self.stock.surplus(&|root| self.standing_with(root), &roots) else { return };
         let found = self.sandboxes.iter().find(|sandbox| sandbox.is_in_stock() && sandbox.root == over);
         if let Some(number) = found.map(|sandbox| sandbox.number) {
             self.end(number, Cause::Requested);

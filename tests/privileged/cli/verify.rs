@@ -102,7 +102,7 @@ fn the_same_attempts_get_through_where_there_is_no_sandbox() {
     assert_eq!((output.status.code(), tried), (Some(0), BRIEF.len()), "{judged:#?}");
 }
 
-/// What `/proc/self/status` says of the tests themselves (proc_pid_status(5)).
+/// What `/proc/self/status` says of the tests themselves (`proc_pid_status(5)`).
 fn own_status(field: &str) -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
