@@ -11,7 +11,7 @@ async fn languages_are_listed_as_documented_with_versions_beside() {
     assert_eq!(answer.body["languages"], json!(["python", "bash", "c"]));
     assert_eq!(answer.body["timestamp"], "2023-01-01T14:30:00Z");
     let python = json!({"language": "python", "name": "PYTHON", "aliases": ["pythonx"], "version": "3.11.2",
-        "file": "main.python", "extensions": [".python"], "compiled": false, "image": "host"});
+        "file": "main.python", "extensions": [".python"], "digest": null, "compiled": false, "image": "host"});
     assert_eq!(answer.body["runtimes"][0], python);
     assert_eq!(answer.body["runtimes"][1]["version"], Value::Null);
     assert_eq!(answer.body["runtimes"][2]["compiled"], true);
