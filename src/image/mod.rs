@@ -14,13 +14,31 @@
 //! images, the spawner mounts them by digest, the server reads manifests and computes digests.
 //!
 //! Not here: how a sandbox gets an image as its root (`spawner`), which image a job gets (`queue`).
+//!
+//! ```text
+//! archive ─> unpack ─> finish ─> erofs ─┐
+//! └──────────── staging ────────────────┴─> store <─ removal, verify
+//! ```
+pub mod archive;
 pub mod catalog;
+mod erofs;
+pub mod fault;
+mod finish;
+mod folder;
 pub mod library;
 pub mod manifest;
 pub mod reference;
+pub mod removal;
+pub mod staging;
+pub mod store;
+pub mod unpack;
+pub mod verify;
 
 /// Directory of the store in the data directory.
 pub const FOLDER: &str = "images";
 
 /// Directory of the tags in the store.
 pub const TAGS: &str = "tags";
+
+#[cfg(test)]
+mod test;

@@ -2,6 +2,7 @@
 //! OCI form of a plan (`oci`) shows it: both read it here.
 use std::ffi::CStr;
 
+use crate::plan::JOB_ID;
 use crate::plan::limits::{Limits, widen};
 
 /// Name of the host, as programs see it.
@@ -22,6 +23,24 @@ pub const NAMESPACES: &[&str] = &["pid", "network", "mount", "ipc", "uts", "user
 /// Character devices: name, major, minor (kernel: admin-guide/devices.txt).
 pub const DEVICES: &[(&str, u64, u64)] =
     &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9)];
+
+/// Directories in the root of every image, real ones, onto which a sandbox may mount.
+pub const MOUNT_POINTS: &[&str] = &["proc", "dev", "tmp", "work", "usr", "etc"];
+
+/// Files of `/etc` in every image, with what is in them: the accounts and names of a sandbox's own little world.
+pub fn identity() -> [(&'static str, String); 6] {
+    let nobody = "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n";
+    let user = format!("kiln:x:{JOB_ID}:{JOB_ID}:kiln job:/work:/bin/sh\n");
+    let names = "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\n";
+    [
+        ("passwd", format!("root:x:0:0:root:/:/usr/sbin/nologin\n{user}{nobody}")),
+        ("group", format!("root:x:0:\nkiln:x:{JOB_ID}:\nnogroup:x:65534:\n")),
+        ("hosts", String::from("127.0.0.1 localhost kiln\n::1 localhost\n")),
+        ("hostname", String::from("kiln\n")),
+        ("resolv.conf", String::new()),
+        ("nsswitch.conf", names.to_owned()),
+    ]
+}
 
 /// What the OCI runtime specification's users mask by default, and what tells about the host beside it.
 pub const MASKED_FILES: &[&CStr] = &[

@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
-use crate::plan::JOB_ID;
-use crate::plan::standard::DEVICES;
+use crate::plan::standard::{DEVICES, MOUNT_POINTS, identity};
 use crate::sys::mount::{self, Attributes, Depth};
 
 /// What of the host's `/etc` sandboxes see. Nothing of it is secret or says which host this is.
@@ -55,9 +54,6 @@ const ETC: &[&str] = &[
 
 /// Links of a merged `/usr`, where the host has them.
 const LINKS: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
-
-/// Empty directories that mounts are put onto.
-const MOUNT_POINTS: &[&str] = &["proc", "dev", "tmp", "work", "usr", "etc"];
 
 /// Directories of `/usr` that belong to the host's own administrator.
 const HIDDEN: &[&str] = &["usr/local", "usr/src"];
@@ -116,7 +112,9 @@ fn build_root(place: &Path) -> io::Result<OwnedFd> {
     for name in ETC.iter().map(|name| all_of(name)).collect::<io::Result<Vec<_>>>()?.concat() {
         copy_entry(&Path::new("/etc").join(&name), &place.join("etc").join(&name))?;
     }
-    write_identity(&place.join("etc"))?;
+    for (name, text) in identity() {
+        write(&place.join("etc"), name, &text)?;
+    }
     let attributes = Attributes::READ_ONLY.and(Attributes::NO_SETUID).and(Attributes::NO_DEVICES);
     mount::restrict(root.as_fd(), attributes, Depth::Tree)?;
     Ok(root)
@@ -194,21 +192,6 @@ fn copy_entry(from: &Path, to: &Path) -> io::Result<()> {
         fs::set_permissions(to, fs::Permissions::from_mode(found.permissions().mode() & 0o755))?;
     }
     Ok(())
-}
-
-/// The accounts and names of the sandbox's own little world.
-fn write_identity(etc: &Path) -> io::Result<()> {
-    let user = format!("kiln:x:{JOB_ID}:{JOB_ID}:kiln job:/work:/bin/sh\n");
-    write(
-        etc,
-        "passwd",
-        &format!("root:x:0:0:root:/:/usr/sbin/nologin\n{user}nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"),
-    )?;
-    write(etc, "group", &format!("root:x:0:\nkiln:x:{JOB_ID}:\nnogroup:x:65534:\n"))?;
-    write(etc, "hosts", "127.0.0.1 localhost kiln\n::1 localhost\n")?;
-    write(etc, "hostname", "kiln\n")?;
-    write(etc, "resolv.conf", "")?;
-    write(etc, "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\n")
 }
 
 #[expect(clippy::disallowed_methods, reason = "a new file in a tree that nobody else sees yet")]

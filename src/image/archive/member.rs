@@ -1,0 +1,68 @@
+//! One entry of an archive, read whole: what it is, where it goes, nothing of it refused.
+use tar::{EntryType, Header};
+
+use crate::image::archive::bounds::Bounds;
+use crate::image::archive::extended::Extended;
+use crate::image::archive::path::{self, Inside};
+
+/// An entry of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::image) struct Member {
+    /// Where it goes.
+    pub(in crate::image) path: Inside,
+    /// What is permitted, as the archive has it.
+    pub(in crate::image) mode: u32,
+    /// What it is.
+    pub(in crate::image) kind: Kind,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::image) enum Kind {
+    /// A directory.
+    Directory,
+    /// A file of so many bytes.
+    File(u64),
+    /// A symbolic link, to anywhere.
+    Symlink(String),
+    /// Another name of a file.
+    HardLink(Inside),
+    /// What is neither: a device, a pipe.
+    Special(&'static str),
+}
+
+impl Member {
+    /// Reads a header with what stood ahead of it. `name` is its name as it is shown in a fault.
+    pub(super) fn read(header: &Header, ahead: &Extended, bounds: &Bounds) -> Result<Self, String> {
+        let name = ahead.path.clone().unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = || ahead.link.clone().or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+        if ahead.is_sparse || header.entry_type() == EntryType::GNUSparse {
+            return Err(String::from("is a file with holes: archive it without --sparse"));
+        }
+        let path = Inside::read(&name, bounds)?;
+        let kind = match header.entry_type() {
+            // As archives said it before there was a type for directories.
+            EntryType::Regular if name.ends_with(b"/") => Kind::Directory,
+            EntryType::Directory => Kind::Directory,
+            EntryType::Regular | EntryType::Continuous => Kind::File(header.entry_size().map_err(|e| e.to_string())?),
+            EntryType::Symlink => Kind::Symlink(path::target(&link().unwrap_or_default())?),
+            EntryType::Link => {
+                let target = Inside::read(&link().unwrap_or_default(), bounds);
+                Kind::HardLink(target.map_err(|fault| format!("is a hard link to a name that {fault}"))?)
+            }
+            EntryType::Char | EntryType::Block => Kind::Special("a device"),
+            EntryType::Fifo => Kind::Special("a named pipe"),
+            other => return Err(format!("is of the type {:?}, which is none of a file", char::from(other.as_byte()))),
+        };
+        let mode = header.mode().map_err(|error| error.to_string())?;
+        Ok(Self { path, mode, kind })
+    }
+}
+
+/// The name of an entry as a fault shows it.
+pub(super) fn shown(header: &Header, ahead: &Extended) -> String {
+    let name = ahead.path.clone().unwrap_or_else(|| header.path_bytes().into_owned());
+    let name = String::from_utf8_lossy(&name);
+    let short: String = name.chars().take(200).collect();
+    if short.is_empty() { String::from("(no name)") } else { short.escape_debug().to_string() }
+}
