@@ -10,6 +10,7 @@ mod config;
 pub mod doctor;
 pub mod exit;
 mod follow;
+mod image;
 mod interrupt;
 mod job;
 mod jobs;
@@ -32,6 +33,7 @@ use crate::cli::bench::BenchArguments;
 use crate::cli::completions::Shell;
 use crate::cli::config::ConfigCommand;
 use crate::cli::exit::Exit;
+use crate::cli::image::ImageCommand;
 use crate::cli::job::{JobArguments, LogArguments, RemoveArguments};
 use crate::cli::jobs::ListArguments;
 use crate::cli::run::RunArguments;
@@ -72,6 +74,9 @@ enum Command {
     Verify(ShowArguments),
     /// Measure how long jobs take, beside other ways to run the same
     Bench(Box<BenchArguments>),
+    /// Import, list, verify and remove the images that jobs run in
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Serve the HTTP API
     #[command(visible_alias = "api")]
     Serve(SettingArguments),
@@ -112,6 +117,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings)
         Command::Status(arguments) => status::status(&arguments, &surroundings, colours()),
         Command::Verify(arguments) => verify::run(&arguments, &surroundings, colours()),
         Command::Bench(arguments) => bench::run(&arguments, &surroundings, colours()),
+        Command::Image(command) => image::run(command, &surroundings, colours()),
         Command::Serve(arguments) => serve::serve(&arguments.sources(surroundings)),
         Command::Doctor(arguments) => serve::examine(&arguments.sources(surroundings)),
         Command::Config(command) => config::run(command, surroundings),

@@ -27,7 +27,7 @@ impl Surroundings {
 }
 
 /// Arguments of the commands that read settings.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct SettingArguments {
     /// Configuration file [default: that of the variable `KILN_CONFIG`, else /etc/kiln/kiln.yaml if there]
     #[arg(long, value_name = "FILE")]

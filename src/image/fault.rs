@@ -56,8 +56,10 @@ impl ImageError {
     /// What went wrong while something was done.
     pub(crate) fn failed(what: impl Into<String>, error: impl Into<io::Error>) -> Self {
         let (what, error) = (what.into(), error.into());
-        let full = [Errno::ENOSPC, Errno::EDQUOT].map(|full| Some(full as i32));
-        if full.contains(&error.raw_os_error()) { Self::Full { what } } else { Self::Failed { what, error } }
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOSPC | Errno::EDQUOT) => Self::Full { what },
+            Some(_) | None => Self::Failed { what, error },
+        }
     }
 
     /// The same, with a path.

@@ -8,9 +8,11 @@
 //! before its end, SIGKILL too, leaves that directory and nothing else; the next one to stage an image removes it.
 use std::fs::{DirBuilder, Permissions};
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use uuid::Uuid;
 
 use crate::base::digest::Digest;
@@ -112,6 +114,12 @@ impl<'a> Staging<'a> {
     /// Path of the unpacked tree, for this process and as long as this lives. What is changed in it is in the image.
     pub fn root(&self) -> PathBuf {
         self.folder.path(ROOT)
+    }
+
+    /// Whether the unpacked tree has something at this absolute path, as programs in the image see it.
+    pub fn has(&self, path: &str) -> bool {
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        openat2(self.root.as_fd(), path, how).is_ok()
     }
 
     /// Makes the file and puts it into the store under all its names. An image of the same content is the same image.

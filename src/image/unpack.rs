@@ -209,11 +209,14 @@ fn fault(message: impl Into<String>) -> Result<(), Refusal> {
 
 /// What an error of the kernel says of the archive, or of the disk.
 fn failed(path: &Inside) -> impl Fn(Errno) -> Refusal + use<'_> {
-    move |error| match error {
-        Errno::EEXIST => Refusal::Fault(String::from("comes twice")),
-        Errno::ELOOP => Refusal::Fault(String::from("lies below a symbolic link of the archive")),
-        Errno::ENOTDIR => Refusal::Fault(String::from("lies below what is no directory")),
-        other => Refusal::Failed(ImageError::failed(format!("unpacking {}", path.as_str()), other)),
+    const FAULTS: [(Errno, &str); 3] = [
+        (Errno::EEXIST, "comes twice"),
+        (Errno::ELOOP, "lies below a symbolic link of the archive"),
+        (Errno::ENOTDIR, "lies below what is no directory"),
+    ];
+    move |error| match FAULTS.iter().find(|(known, _)| *known == error) {
+        Some((_, fault)) => Refusal::Fault((*fault).to_owned()),
+        None => Refusal::Failed(ImageError::failed(format!("unpacking {}", path.as_str()), error)),
     }
 }
 

@@ -1,5 +1,5 @@
 //! One entry of an archive, read whole: what it is, where it goes, nothing of it refused.
-use tar::{EntryType, Header};
+use tar::Header;
 
 use crate::image::archive::bounds::Bounds;
 use crate::image::archive::extended::Extended;
@@ -36,23 +36,27 @@ impl Member {
     pub(super) fn read(header: &Header, ahead: &Extended, bounds: &Bounds) -> Result<Self, String> {
         let name = ahead.path.clone().unwrap_or_else(|| header.path_bytes().into_owned());
         let link = || ahead.link.clone().or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
-        if ahead.is_sparse || header.entry_type() == EntryType::GNUSparse {
+        if ahead.is_sparse || header.entry_type().is_gnu_sparse() {
             return Err(String::from("is a file with holes: archive it without --sparse"));
         }
         let path = Inside::read(&name, bounds)?;
-        let kind = match header.entry_type() {
-            // As archives said it before there was a type for directories.
-            EntryType::Regular if name.ends_with(b"/") => Kind::Directory,
-            EntryType::Directory => Kind::Directory,
-            EntryType::Regular | EntryType::Continuous => Kind::File(header.entry_size().map_err(|e| e.to_string())?),
-            EntryType::Symlink => Kind::Symlink(path::target(&link().unwrap_or_default())?),
-            EntryType::Link => {
-                let target = Inside::read(&link().unwrap_or_default(), bounds);
-                Kind::HardLink(target.map_err(|fault| format!("is a hard link to a name that {fault}"))?)
-            }
-            EntryType::Char | EntryType::Block => Kind::Special("a device"),
-            EntryType::Fifo => Kind::Special("a named pipe"),
-            other => return Err(format!("is of the type {:?}, which is none of a file", char::from(other.as_byte()))),
+        let entry = header.entry_type();
+        // As archives said it before there was a type for directories.
+        let kind = if entry.is_dir() || (entry.is_file() && name.ends_with(b"/")) {
+            Kind::Directory
+        } else if entry.is_file() || entry.is_contiguous() {
+            Kind::File(header.entry_size().map_err(|error| error.to_string())?)
+        } else if entry.is_symlink() {
+            Kind::Symlink(path::target(&link().unwrap_or_default())?)
+        } else if entry.is_hard_link() {
+            let target = Inside::read(&link().unwrap_or_default(), bounds);
+            Kind::HardLink(target.map_err(|fault| format!("is a hard link to a name that {fault}"))?)
+        } else if entry.is_character_special() || entry.is_block_special() {
+            Kind::Special("a device")
+        } else if entry.is_fifo() {
+            Kind::Special("a named pipe")
+        } else {
+            return Err(format!("is of the type {:?}, which is none of a file", char::from(entry.as_byte())));
         };
         let mode = header.mode().map_err(|error| error.to_string())?;
         Ok(Self { path, mode, kind })

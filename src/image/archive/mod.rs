@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
-use tar::{Entry, EntryType};
+use tar::Entry;
 
 use crate::base::fault::Faults;
 use crate::image::archive::bounds::Bounds;
@@ -98,7 +98,10 @@ impl Walk<'_> {
         }
         let member = match Member::read(entry.header(), &ahead, self.bounds) {
             Ok(member) => member,
-            Err(fault) => return Ok(self.faults.add(name, fault)),
+            Err(fault) => {
+                self.faults.add(name, fault);
+                return Ok(());
+            }
         };
         if LAYOUTS.contains(&member.path.as_str()) && member.kind != Kind::Directory {
             return Err(ImageError::archive(
@@ -108,7 +111,10 @@ impl Walk<'_> {
         }
         match sink.take(&member, entry) {
             Ok(()) => Ok(()),
-            Err(Refusal::Fault(fault)) => Ok(self.faults.add(name, fault)),
+            Err(Refusal::Fault(fault)) => {
+                self.faults.add(name, fault);
+                Ok(())
+            }
             Err(Refusal::Failed(error)) => Err(error),
         }
     }
@@ -116,19 +122,22 @@ impl Walk<'_> {
     /// Whether it was a header that says something of the next entry.
     fn extended<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<bool, ImageError> {
         let kind = entry.header().entry_type();
-        match kind {
-            EntryType::GNULongName => self.ahead.path = Some(until_nul(whole(entry)?)),
-            EntryType::GNULongLink => self.ahead.link = Some(until_nul(whole(entry)?)),
-            EntryType::XHeader => self.ahead.read(&whole(entry)?).map_err(ImageError::archive)?,
-            EntryType::XGlobalHeader => {
-                let mut global = Extended::default();
-                global.read(&whole(entry)?).map_err(ImageError::archive)?;
-                if global != Extended::default() {
-                    return Err(ImageError::archive("has one name, size or link for all its entries"));
-                }
-                return Ok(true);
+        if kind.is_pax_global_extensions() {
+            let mut global = Extended::default();
+            global.read(&whole(entry)?).map_err(ImageError::archive)?;
+            if global != Extended::default() {
+                return Err(ImageError::archive("has one name, size or link for all its entries"));
             }
-            _ => return Ok(false),
+            return Ok(true);
+        }
+        if kind.is_gnu_longname() {
+            self.ahead.path = Some(until_nul(whole(entry)?));
+        } else if kind.is_gnu_longlink() {
+            self.ahead.link = Some(until_nul(whole(entry)?));
+        } else if kind.is_pax_local_extensions() {
+            self.ahead.read(&whole(entry)?).map_err(ImageError::archive)?;
+        } else {
+            return Ok(false);
         }
         self.is_ahead = true;
         Ok(true)
