@@ -4,7 +4,6 @@
 //! job uses stays: while a spawner serves images of the store, only the daemon knows, and says so. What is damaged can be
 //! removed like anything else: nothing is read here but names.
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::Read as _;
 
 use crate::base::digest::Digest;
@@ -53,13 +52,13 @@ pub struct Garbage {
     pub stagings: Vec<String>,
 }
 
-/// Why it is certain that no job uses an image.
-#[derive(Debug)]
-pub enum Idle {
-    /// No spawner serves images of the store as long as this lives.
-    NoSpawner(File),
-    /// The daemon says so.
-    DaemonSays,
+/// How an attempt to remove an image went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It is gone.
+    Removed,
+    /// A spawner serves images of the store, perhaps this one: its daemon must be asked.
+    Served,
 }
 
 impl Holdings {
@@ -129,14 +128,6 @@ impl ImageStore {
         Ok(held)
     }
 
-    /// Keeps spawners away. Nothing where one serves images already.
-    ///
-    /// # Errors
-    /// When the lock cannot be had for another reason.
-    pub fn reserve(&self) -> Result<Option<Idle>, ImageError> {
-        Ok(self.unused()?.map(Idle::NoSpawner))
-    }
-
     /// Takes a name away.
     ///
     /// # Errors
@@ -145,14 +136,29 @@ impl ImageStore {
         self.untag(&self.lock()?, std::slice::from_ref(name))
     }
 
-    /// Removes an image with these names. One that has got another name meanwhile is kept.
+    /// Removes an image with these names, unless a spawner serves images of the store.
     ///
     /// # Errors
     /// When the disk says no. What was removed then stays so.
-    pub fn remove_image(&self, digest: &Digest, names: &[Reference], _: &Idle) -> Result<(), ImageError> {
+    pub fn remove_unserved(&self, digest: &Digest, names: &[Reference]) -> Result<Attempt, ImageError> {
         let changing = self.lock()?;
-        self.untag(&changing, names)?;
-        if self.holdings()?.names(digest).is_empty() { self.discard(&changing, digest) } else { Ok(()) }
+        let Some(_kept_from_spawners) = self.unserved(&changing)? else { return Ok(Attempt::Served) };
+        self.remove(&changing, digest, names)?;
+        Ok(Attempt::Removed)
+    }
+
+    /// Removes an image with these names, which no job uses: the daemon has said so.
+    ///
+    /// # Errors
+    /// When the disk says no. What was removed then stays so.
+    pub fn remove_released(&self, digest: &Digest, names: &[Reference]) -> Result<(), ImageError> {
+        self.remove(&self.lock()?, digest, names)
+    }
+
+    /// One that has got another name meanwhile is kept.
+    fn remove(&self, changing: &Changing, digest: &Digest, names: &[Reference]) -> Result<(), ImageError> {
+        self.untag(changing, names)?;
+        if self.holdings()?.names(digest).is_empty() { self.discard(changing, digest) } else { Ok(()) }
     }
 
     /// What is of no use.

@@ -90,8 +90,9 @@ impl ImageStore {
         locked.map(Changing).map_err(ImageError::at(&self.path.join(LOCK)))
     }
 
-    /// The lock that keeps every spawner from serving images; nothing where one does.
-    pub(super) fn unused(&self) -> Result<Option<File>, ImageError> {
+    /// The lock that keeps every spawner from serving images; nothing where one does. Only who changes the store takes it
+    /// otherwise, so that nobody is taken for a spawner who is none.
+    pub(super) fn unserved(&self, _: &Changing) -> Result<Option<File>, ImageError> {
         let at = ImageError::at(&self.path.join(IN_USE));
         let file = self.folder.lock_file(IN_USE).map_err(&at)?;
         match file.try_lock() {

@@ -9,7 +9,7 @@ use crate::image::archive::bounds::Bounds;
 use crate::image::catalog::Catalog;
 use crate::image::fault::ImageError;
 use crate::image::manifest::Manifest;
-use crate::image::removal::Removal;
+use crate::image::removal::{Attempt, Removal};
 use crate::image::staging::{Description, Staging, Step};
 use crate::image::store::ImageStore;
 use crate::image::verify::{self, Condition};
@@ -43,7 +43,7 @@ fn archive<'a>(rows: impl IntoIterator<Item = &'a Row<'a>>) -> Vec<u8> {
         if content.is_empty() {
             header.as_old_mut().linkname[..text.len()].copy_from_slice(text.as_bytes());
         }
-        header.set_size(content.len() as u64);
+        header.set_size(content.len().try_into().unwrap());
         header.set_cksum();
         builder.append(&header, content).unwrap();
     }
@@ -239,19 +239,19 @@ fn halves_tags_of_nothing_and_nameless_images_are_garbage() {
 }
 
 #[test]
-fn a_removed_image_leaves_nothing_and_one_in_use_is_not_reserved() {
+fn a_removed_image_leaves_nothing_and_one_that_a_spawner_serves_stays() {
     let data = tempfile::tempdir().unwrap();
     let store = ImageStore::open(data.path()).unwrap();
     import(&store, &archive(ROOT), &description("a", &["b"])).unwrap();
     let spawner = fs::File::open(store.path().join("in-use")).unwrap();
     spawner.lock_shared().unwrap();
-    assert!(store.reserve().unwrap().is_none());
-    drop(spawner);
-    let idle = store.reserve().unwrap().unwrap();
     let Some(Removal::Name(name)) = store.holdings().unwrap().asked("b") else { panic!("not a name") };
     store.remove_name(&name).unwrap();
     let Some(Removal::Image(digest, names)) = store.holdings().unwrap().asked("a") else { panic!("not an image") };
-    store.remove_image(&digest, &names, &idle).unwrap();
+    assert_eq!(store.remove_unserved(&digest, &names).unwrap(), Attempt::Served);
+    assert_eq!(content(&store).len(), 3);
+    drop(spawner);
+    assert_eq!(store.remove_unserved(&digest, &names).unwrap(), Attempt::Removed);
     assert_eq!(content(&store), Vec::<String>::new());
 }
 

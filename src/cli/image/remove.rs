@@ -10,7 +10,7 @@ use crate::cli::surroundings::{SettingArguments, Surroundings};
 use crate::client::{ClientError, Question};
 use crate::image::fault::ImageError;
 use crate::image::reference::Reference;
-use crate::image::removal::{Garbage, Idle, Removal};
+use crate::image::removal::{Attempt, Garbage, Removal};
 use crate::image::store::ImageStore;
 
 /// Which images.
@@ -83,15 +83,15 @@ fn take(
     (digest, names): (&Digest, &[Reference]),
     (remote, surroundings): (&RemoteArguments, &Surroundings),
 ) -> Result<(), Kept> {
-    let idle = match store.reserve()? {
-        Some(idle) => idle,
-        None => released(digest, remote, surroundings)?,
-    };
-    Ok(store.remove_image(digest, names, &idle)?)
+    if store.remove_unserved(digest, names)? == Attempt::Served {
+        release(digest, remote, surroundings)?;
+        store.remove_released(digest, names)?;
+    }
+    Ok(())
 }
 
 /// Asks the daemon to let go of an image. One that it does not know it does not use.
-fn released(digest: &Digest, remote: &RemoteArguments, surroundings: &Surroundings) -> Result<Idle, RemoteError> {
+fn release(digest: &Digest, remote: &RemoteArguments, surroundings: &Surroundings) -> Result<(), RemoteError> {
     let path = format!("/v1/admin/images/{digest}");
     let asked = remote::waiting(async {
         let mut answer = remote.client(surroundings)?.ask(Question::new(Method::DELETE, &path)).await?;
@@ -99,8 +99,8 @@ fn released(digest: &Digest, remote: &RemoteArguments, surroundings: &Surroundin
         Ok(())
     });
     match asked {
-        Err(RemoteError::Client(ClientError::Refused(refusal))) if refusal.status == 404 => Ok(Idle::DaemonSays),
-        other => other.map(|()| Idle::DaemonSays),
+        Err(RemoteError::Client(ClientError::Refused(refusal))) if refusal.status == 404 => Ok(()),
+        other => other,
     }
 }
 

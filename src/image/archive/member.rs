@@ -7,18 +7,18 @@ use crate::image::archive::path::{self, Inside};
 
 /// An entry of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::image) struct Member {
+pub struct Member {
     /// Where it goes.
-    pub(in crate::image) path: Inside,
+    pub path: Inside,
     /// What is permitted, as the archive has it.
-    pub(in crate::image) mode: u32,
+    pub mode: u32,
     /// What it is.
-    pub(in crate::image) kind: Kind,
+    pub kind: Kind,
 }
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::image) enum Kind {
+pub enum Kind {
     /// A directory.
     Directory,
     /// A file of so many bytes.
@@ -45,7 +45,7 @@ impl Member {
         let kind = if entry.is_dir() || (entry.is_file() && name.ends_with(b"/")) {
             Kind::Directory
         } else if entry.is_file() || entry.is_contiguous() {
-            Kind::File(header.entry_size().map_err(|error| error.to_string())?)
+            Kind::File(header.entry_size().map_err(|_error| String::from("has a size that is no number"))?)
         } else if entry.is_symlink() {
             Kind::Symlink(path::target(&link().unwrap_or_default())?)
         } else if entry.is_hard_link() {
@@ -58,7 +58,7 @@ impl Member {
         } else {
             return Err(format!("is of the type {:?}, which is none of a file", char::from(entry.as_byte())));
         };
-        let mode = header.mode().map_err(|error| error.to_string())?;
+        let mode = header.mode().map_err(|_error| String::from("has permissions that are no number"))?;
         Ok(Self { path, mode, kind })
     }
 }

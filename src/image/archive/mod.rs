@@ -9,7 +9,7 @@ pub mod bounds;
 mod decode;
 mod extended;
 mod member;
-pub(in crate::image) mod path;
+pub mod path;
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -21,7 +21,7 @@ use crate::base::fault::Faults;
 use crate::image::archive::bounds::Bounds;
 use crate::image::archive::decode::{Excess, decoded};
 use crate::image::archive::extended::Extended;
-pub(in crate::image) use crate::image::archive::member::{Kind, Member};
+pub use crate::image::archive::member::{Kind, Member};
 use crate::image::fault::ImageError;
 
 /// Faults that are told; more are of no use.
@@ -33,7 +33,7 @@ const LAYOUTS: &[&str] = &["oci-layout", "index.json", "manifest.json", "reposit
 
 /// Why a member was not taken.
 #[derive(Debug)]
-pub(in crate::image) enum Refusal {
+pub enum Refusal {
     /// It has a fault, which is told with its name.
     Fault(String),
     /// Nothing more can be taken.
@@ -41,8 +41,11 @@ pub(in crate::image) enum Refusal {
 }
 
 /// What takes the members.
-pub(in crate::image) trait Sink {
+pub trait Sink {
     /// Takes one. What it does not read of a file is passed over.
+    ///
+    /// # Errors
+    /// Why it does not take it.
     fn take(&mut self, member: &Member, content: &mut dyn Read) -> Result<(), Refusal>;
 }
 
@@ -50,7 +53,7 @@ pub(in crate::image) trait Sink {
 ///
 /// # Errors
 /// Every fault of the archive, or why the sink could not go on.
-pub(in crate::image) fn read(input: impl Read, bounds: &Bounds, sink: &mut dyn Sink) -> Result<(), ImageError> {
+pub fn read(input: impl Read, bounds: &Bounds, sink: &mut dyn Sink) -> Result<(), ImageError> {
     let is_at_end = Rc::new(Cell::new(false));
     let decoded = decoded(input, bounds).map_err(|error| damaged(&error))?;
     let mut archive = tar::Archive::new(Ending { inner: decoded, is_at_end: Rc::clone(&is_at_end) });
@@ -177,10 +180,12 @@ fn nothing_follows(rest: &mut impl Read) -> Result<(), ImageError> {
 
 /// Why it cannot be read.
 pub(in crate::image) fn damaged(error: &io::Error) -> ImageError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Excess>()) {
-        Some(Excess(message)) => ImageError::archive(message.clone()),
-        None => ImageError::archive(format!("cannot be read: {error}. It was cut off, or it is no tar archive")),
+    if let Some(Excess(message)) = error.get_ref().and_then(|inner| inner.downcast_ref::<Excess>()) {
+        return ImageError::archive(message.clone());
     }
+    // It may quote a name.
+    let error = error.to_string().replace(char::is_control, "\u{fffd}");
+    ImageError::archive(format!("cannot be read: {error}. It was cut off, or it is no tar archive"))
 }
 
 /// Tells when there was nothing more to read.

@@ -12,11 +12,14 @@ const WHITEOUT: &str = ".wh.";
 
 /// A path below the root of an image: the names in it, none for the root itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::image) struct Inside(String);
+pub struct Inside(String);
 
 impl Inside {
     /// Reads a name of an archive.
-    pub(in crate::image) fn read(bytes: &[u8], bounds: &Bounds) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Why it is refused, to be read after the name.
+    pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Self, String> {
         let text = readable(bytes)?;
         if text.starts_with('/') {
             return Err(String::from("is absolute: archive the root from inside, as by `tar -C ROOT .`"));
@@ -42,12 +45,12 @@ impl Inside {
     }
 
     /// Without a slash at the beginning or the end.
-    pub(in crate::image) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The directory and the name in it; nothing for the root.
-    pub(in crate::image) fn split(&self) -> Option<(&str, &str)> {
+    pub fn split(&self) -> Option<(&str, &str)> {
         if self.0.is_empty() {
             return None;
         }
@@ -55,13 +58,16 @@ impl Inside {
     }
 
     /// Its first name, and whether there are more.
-    pub(in crate::image) fn top(&self) -> (&str, bool) {
+    pub fn top(&self) -> (&str, bool) {
         self.0.split_once('/').map_or((self.0.as_str(), false), |(top, _)| (top, true))
     }
 }
 
 /// The target of a symbolic link. It may lead anywhere: only programs inside an image follow it, and never leave it.
-pub(in crate::image) fn target(bytes: &[u8]) -> Result<String, String> {
+///
+/// # Errors
+/// Why it is refused, to be read after the name of the link.
+pub fn target(bytes: &[u8]) -> Result<String, String> {
     let text = readable(bytes).map_err(|fault| format!("leads to a name that {fault}"))?;
     match text.len() {
         0 => Err(String::from("is a symbolic link to nothing")),

@@ -28,7 +28,7 @@ fn entry(name: &[u8], kind: EntryType, link: &[u8], content: &[u8]) -> Vec<u8> {
     header.as_old_mut().linkname[..link.len()].copy_from_slice(link);
     header.set_entry_type(kind);
     header.set_mode(0o644);
-    header.set_size(content.len() as u64);
+    header.set_size(content.len().try_into().unwrap());
     header.set_cksum();
     let mut bytes = header.as_bytes().to_vec();
     bytes.extend_from_slice(content);
