@@ -8,6 +8,7 @@
 
 mod build;
 mod configuration;
+mod image;
 mod init;
 mod kernel;
 mod memory;
@@ -52,6 +53,8 @@ const TARGETS: &[Target] = &[
     Target { name: "config-file", run: configuration::file, seeds: configuration::file_seeds },
     Target { name: "config-layers", run: configuration::layers, seeds: configuration::layers_seeds },
     Target { name: "config-languages", run: configuration::languages, seeds: configuration::languages_seeds },
+    Target { name: "image-archive", run: image::archive, seeds: image::archive_seeds },
+    Target { name: "image-compressed", run: image::compressed, seeds: image::compressed_seeds },
     Target { name: "output-raw", run: output::raw, seeds: output::raw_seeds },
     Target { name: "output-damage", run: output::damage, seeds: output::damage_seeds },
     Target { name: "store-journal", run: store::journal, seeds: store::journal_seeds },
