@@ -21,7 +21,7 @@ use crate::http;
 
 /// Runs a test where it may mount. Both end together.
 #[track_caller]
-fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
     let inside = move || {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
@@ -33,7 +33,7 @@ fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn mount_small(place: &Path, size: &str) {
+pub(crate) fn mount_small(place: &Path, size: &str) {
     let options = format!("size={size},mode=0755");
     mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
 }

@@ -36,6 +36,8 @@ mod http;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod image_store;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod jobs;
