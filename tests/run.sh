@@ -102,7 +102,7 @@ step "privileged tests" 900 privileged_tests
 step "contract with the OpenAPI document" 700 live_tests tests/contract/run.py
 step "pages in a browser" 400 live_tests tests/browser/run.py
 step "release build" 900 cargo build --release --locked --bins
-step "VM tests" 2400 tests/vm/run.sh
+step "VM tests" 3000 tests/vm/run.sh
 
 printf '\n%s' "$summary"
 if [ ${#failed[@]} -gt 0 ]; then

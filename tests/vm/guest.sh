@@ -12,7 +12,7 @@ set -uo pipefail
 unit=kiln-vm
 port=8080
 base=http://127.0.0.1:$port
-privileged_seconds=1200
+privileged_seconds=1800
 work=$(mktemp -d /tmp/vm-test.XXXXXX)
 chmod 711 "$work" # the daemon gives up root, and must still reach its data
 

@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.."
 build_seconds=900
 service_seconds=600
 reboot_seconds=240
-guest_seconds=1400
+guest_seconds=2000
 bed_seconds=1750
 tool_seconds=900
 

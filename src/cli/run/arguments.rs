@@ -19,24 +19,24 @@ pub(in crate::cli) struct RunArguments {
     #[command(flatten)]
     pub(super) remote: RemoteArguments,
     /// Source files, the entry point first; the others must lie in its folder or below; `-` reads the source from stdin
-    #[arg(value_name = "FILE", required_unless_present_any = ["code", "image"], conflicts_with_all = ["code", "image"])]
+    #[arg(value_name = "FILE", required_unless_present_any = ["code", "image"], conflicts_with = "code")]
     pub(super) files: Vec<PathBuf>,
     /// Source text instead of files
-    #[arg(short, long, value_name = "CODE", conflicts_with = "image", requires = "language")]
+    #[arg(short, long, value_name = "CODE", requires = "language")]
     pub(super) code: Option<String>,
     /// Language of the source; see `kiln languages` [default: by the ending of the first file]
     #[arg(short, long, value_name = "LANGUAGE")]
     pub(super) language: Option<String>,
     /// Version of the language, or its first parts
-    #[arg(long, value_name = "VERSION", conflicts_with = "image")]
+    #[arg(long, value_name = "VERSION")]
     pub(super) language_version: Option<String>,
-    /// Run a program of this image as it is; the program and its arguments follow `--`
-    #[arg(long, value_name = "IMAGE", requires = "rest", conflicts_with_all = ["language", "arguments"])]
+    /// Image to run in, see `kiln image ls`; without a source the program of the image and its arguments follow `--`
+    #[arg(long, value_name = "IMAGE")]
     pub(super) image: Option<String>,
     /// One argument of the program; may be repeated
     #[arg(long = "arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub(super) arguments: Vec<String>,
-    /// Arguments of the program; with --image the program and its arguments
+    /// Arguments of the program; with --image and no source the program and its arguments
     #[arg(last = true, value_name = "ARGUMENTS")]
     pub(super) rest: Vec<String>,
     /// One variable of the program's environment; may be repeated

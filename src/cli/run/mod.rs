@@ -60,7 +60,8 @@ async fn work(arguments: &RunArguments, surroundings: &Surroundings) -> Result<E
 
 /// The program, and what it will read.
 async fn gathered(arguments: &RunArguments, client: &mut Client) -> Result<(Program, Vec<u8>), RemoteError> {
-    if let Some(image) = &arguments.image {
+    if let (Some(image), None, []) = (&arguments.image, &arguments.code, arguments.files.as_slice()) {
+        request::check_command(arguments).map_err(|message| RemoteError::Usage(String::from(message)))?;
         return Ok((Program::Command { image: image.clone() }, source::input()?));
     }
     if let (Some(code), Some(language)) = (&arguments.code, &arguments.language) {

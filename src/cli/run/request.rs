@@ -64,6 +64,21 @@ pub(super) fn body(arguments: &RunArguments, program: Program, stdin: &[u8]) -> 
     Value::Object(body)
 }
 
+/// Whether `--image` without a source has all that a program of an image needs, and nothing that only a source has.
+///
+/// # Errors
+/// What is missing or does not go with it.
+pub(super) fn check_command(arguments: &RunArguments) -> Result<(), &'static str> {
+    let of_a_source = arguments.language.is_some() || arguments.language_version.is_some();
+    if arguments.rest.is_empty() || of_a_source || !arguments.arguments.is_empty() {
+        return Err(
+            "--image without a FILE or --code takes a program of the image and its arguments after --, and neither \
+                    --language, --language-version nor --arg",
+        );
+    }
+    Ok(())
+}
+
 /// What only a source in a language has.
 fn words(add: &mut impl FnMut(&str, Value), arguments: &RunArguments) {
     let args: Vec<&String> = arguments.arguments.iter().chain(&arguments.rest).collect();
@@ -72,6 +87,9 @@ fn words(add: &mut impl FnMut(&str, Value), arguments: &RunArguments) {
     }
     if let Some(version) = &arguments.language_version {
         add("version", version.as_str().into());
+    }
+    if let Some(image) = &arguments.image {
+        add("image", image.as_str().into());
     }
 }
 
@@ -196,8 +214,40 @@ mod test {
     }
 
     #[test]
+    fn a_source_may_run_in_an_image() {
+        let body = source(&["a.py", "--image", "python:3.13"], b"");
+        assert_eq!(body["image"], "python:3.13");
+        let file = |words: &[&str]| check_command(&parsed(words)).is_ok();
+        assert!(file(&["--image", "host", "--", "x"]));
+        for words in [
+            &["--image", "host"][..],
+            &["--image", "host", "-l", "python", "--", "x"],
+            &["--image", "host", "--language-version", "3", "--", "x"],
+            &["--image", "host", "--arg", "x", "--", "x"],
+        ] {
+            assert!(!file(words), "{words:?}");
+        }
+    }
+
+    #[test]
     fn the_daemon_knows_every_member() {
-        let words = ["a.py", "--language-version", "3", "--env", "A=b", "-t", "1", "-m", "1", "--disk", "1", "--", "x"];
+        let words = [
+            "a.py",
+            "--image",
+            "host",
+            "--language-version",
+            "3",
+            "--env",
+            "A=b",
+            "-t",
+            "1",
+            "-m",
+            "1",
+            "--disk",
+            "1",
+            "--",
+            "x",
+        ];
         for name in source(&words, b"x").as_object().unwrap().keys() {
             assert!(crate::job::request::FIELDS.contains(&name.as_str()), "{name}");
         }
@@ -209,10 +259,6 @@ mod test {
             &[][..],
             &["-c", "1"],
             &["a.py", "-c", "1", "-l", "python"],
-            &["a.py", "--image", "host", "--", "x"],
-            &["--image", "host"],
-            &["--image", "host", "-l", "python", "--", "x"],
-            &["--image", "host", "--arg", "x", "--", "x"],
             &["a.py", "--env", "A"],
             &["a.py", "-t", "nan"],
             &["a.py", "-m", "-1"],
