@@ -197,6 +197,11 @@ impl Daemon {
         http::ask(self.address, &format!("GET {path}"), None, seconds(60)).unwrap()
     }
 
+    /// Asks for the end or the removal of something; the status of the answer.
+    pub(crate) fn delete(&self, path: &str) -> u16 {
+        http::text(self.address, &format!("DELETE {path}"), seconds(60)).unwrap().0
+    }
+
     /// Sends a request to run something, and waits for whatever is answered.
     #[track_caller]
     pub(crate) fn post(&self, request: &Value) -> Answer {

@@ -132,8 +132,7 @@ fn a_removed_job_leaves_no_file() {
     let path = daemon.submit(&bash("echo secret"));
     daemon.wait_for_status(&path, "completed");
     assert_eq!(logs(daemon.data()), before + 1);
-    let removed = http::text(daemon.address(), &format!("DELETE {path}/data"), seconds(60)).unwrap();
-    assert_eq!(removed, (204, String::new()));
+    assert_eq!(daemon.delete(&format!("{path}/data")), 204);
     assert_eq!(logs(daemon.data()), before);
     assert_eq!(ask(&daemon, &format!("GET {path}")).status, 404);
     assert_eq!(daemon.get("/v1/jobs").body["total"], 0);

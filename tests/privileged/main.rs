@@ -38,6 +38,8 @@ mod identity;
 #[cfg(test)]
 mod image_store;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod jobs;
