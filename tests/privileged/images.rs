@@ -119,7 +119,8 @@ fn a_job_sees_the_image_and_nothing_of_the_host() {
     let data = data_directory();
     let digest = install(data.path(), "tools:1", "5.2");
     let daemon = started(data.path());
-    let listed = daemon.execute(&run_in("tools:1", &["/bin/bash", "-c", "ls / /usr/bin; cat /usr/share/name; id -un; echo $PWD"]));
+    let listed = daemon
+        .execute(&run_in("tools:1", &["/bin/bash", "-c", "ls / /usr/bin; cat /usr/share/name; id -un; echo $PWD"]));
     let expected = "/:\nbin\ndev\netc\nlib\nlib64\nproc\ntmp\nusr\nwork\n\n/usr/bin:\nbash\ncat\nid\nls\nsleep\ntouch\n\
                     tools:1kiln\n/work\n";
     assert_eq!(printed(&listed), expected);
@@ -207,7 +208,8 @@ fn an_image_that_a_job_waits_for_is_not_removed() {
     assert_eq!(remove(), 404);
     let left = |process: u32| host::mounts(&process.to_string()).into_iter().filter(|line| line.contains(" erofs "));
     until(seconds(30), "the spawner lets go of it", || left(daemon.spawner()).next().is_none().then_some(()));
-    let names: Vec<_> = fs::read_dir(data.path().join("images")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(data.path().join("images")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!names.iter().any(|name| name.to_string_lossy().contains(&digest.digits())), "{names:?}");
 }
 
