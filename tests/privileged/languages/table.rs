@@ -157,7 +157,9 @@ fn case(language: &str, name: String, shared: Shared, own: Own) -> Result<Case, 
         (Some(_), false) | (None, true) => return Err(format!("{name}: has either code or files")),
     };
     let mut request = json!({ "language": language });
-    [shared.request, own.request, program].into_iter().for_each(|part| lay_over(&mut request, part));
+    for part in [shared.request, own.request, program] {
+        lay_over(&mut request, part);
+    }
     let mut expect = shared.expect;
     lay_over(&mut expect, own.expect);
     let compiled = own.compiled.map(|compiled| {
