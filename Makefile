@@ -11,13 +11,15 @@ export DESTDIR PREFIX
 # Seconds for each fuzz target.
 export FUZZ_SECONDS
 
-.PHONY: help deps build install uninstall deb demo test test-vm fuzz bench leak density fmt lint advisories
+.PHONY: help deps build install uninstall deb demo test test-vm fuzz images images-test bench leak density fmt lint advisories
 
 help:
 	@echo 'make demo      build, start the daemon on 127.0.0.1, run real programs (KEEP=1, PORT=N)'
 	@echo 'make test      the whole suite, with the VM tests'
 	@echo 'make test-vm   only the tests in the Debian VM (systemd, cgroup v2)'
 	@echo 'make fuzz      every fuzz target for 5 s each (FUZZ_SECONDS=N)'
+	@echo 'make images    build every image that comes with kiln into the store of this host (root)'
+	@echo 'make images-test   build every image in a store of its own, run the language corpus in it (root)'
 	@echo 'make bench     measure beside bubblewrap and crun, write docs/PERFORMANCE.md (half an hour)'
 	@echo 'make leak      10,000 jobs through the release build, and what the host shows before and after (root)'
 	@echo 'make density   500 sandboxes at once in the release build, and what each needs (root)'
@@ -59,6 +61,16 @@ test-vm:
 fuzz:
 	packaging/deps.sh fuzz
 	tests/fuzz/run.sh
+
+images:
+	packaging/deps.sh images
+	$(CARGO) build --release --locked --bins
+	packaging/images.sh
+
+images-test: export TEST_IMAGES = all
+images-test:
+	packaging/deps.sh images
+	tests/run.sh only privileged_tests recipes::every_program
 
 bench:
 	packaging/deps.sh bench

@@ -2,7 +2,7 @@
 # Installs the Debian packages that are missing for a purpose, and names what it cannot install.
 #
 #   packaging/deps.sh make|build|demo|test      (each contains the one before)
-#   packaging/deps.sh bench|deb|fuzz             (each contains build)
+#   packaging/deps.sh bench|deb|fuzz|images      (each contains build)
 #
 # With every package there it needs no root and touches nothing. Downloaded packages are kept in
 # $BUILD_CACHE/debs (default /var/cache/kiln), which may be deleted.
@@ -16,6 +16,8 @@ packages=()
 case $purpose in
   test)
     packages+=(binutils mmdebstrap e2fsprogs erofs-utils cpio xz-utils qemu-system-x86 python3-venv chromium) ;;&
+  images)
+    packages+=(mmdebstrap erofs-utils) ;;&
   test | deb)
     packages+=(dpkg-dev) ;;&
   bench)
@@ -24,12 +26,12 @@ case $purpose in
     packages+=(g++) ;;& # for libFuzzer, which is C++
   test | demo)
     packages+=(curl jq python3 procps) ;;&
-  test | demo | bench | deb | fuzz | build)
+  test | demo | bench | deb | fuzz | images | build)
     packages+=(gcc libc6-dev libseccomp-dev pkg-config) ;;&
-  test | demo | bench | deb | fuzz | build | make)
+  test | demo | bench | deb | fuzz | images | build | make)
     packages+=(make ca-certificates) ;;
   *)
-    echo "usage: packaging/deps.sh make|build|demo|test|bench|deb|fuzz" >&2
+    echo "usage: packaging/deps.sh make|build|demo|test|bench|deb|fuzz|images" >&2
     exit 2 ;;
 esac
 

@@ -61,7 +61,7 @@ unprivileged_tests() {
   cargo test --locked --no-fail-fast --lib --bins "${flags[@]}"
 }
 
-# Cargo runs the test binary through sudo where we are not root, and builds as ourselves.
+# Cargo runs the test binary through sudo where we are not root, and builds as ourselves. Arguments choose tests.
 privileged_tests() {
   root_is_reachable || {
     echo "the privileged tests need root, or sudo that works without a terminal" >&2
@@ -70,10 +70,10 @@ privileged_tests() {
   if [ "$(id -u)" != 0 ]; then
     local host
     host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    export "CARGO_TARGET_${host}_RUNNER=sudo --preserve-env=TEST_TIME_SCALE,RUST_BACKTRACE --"
+    export "CARGO_TARGET_${host}_RUNNER=sudo --preserve-env=TEST_TIME_SCALE,TEST_IMAGES,BUILD_CACHE,RUST_BACKTRACE --"
   fi
   # What a failed test says stands beside its name, and not at the end of a long log.
-  cargo test --locked --test privileged -- --nocapture
+  cargo test --locked --test privileged -- --nocapture "$@"
 }
 
 # A test that starts the programs which the privileged tests were built with.
@@ -98,7 +98,7 @@ step "clippy" 900 cargo clippy --locked --all-targets -- -D warnings
 step "unit, architecture, tidy, symbols and API tests" 900 unprivileged_tests
 step "documentation tests" 600 cargo test --locked --doc
 step "fuzzing, 5 s a target" 1200 tests/fuzz/run.sh
-step "privileged tests" 900 privileged_tests
+step "privileged tests" 1500 privileged_tests
 step "contract with the OpenAPI document" 700 live_tests tests/contract/run.py
 step "pages in a browser" 400 live_tests tests/browser/run.py
 step "release build" 900 cargo build --release --locked --bins

@@ -74,7 +74,7 @@ enum Command {
     Verify(ShowArguments),
     /// Measure how long jobs take, beside other ways to run the same
     Bench(Box<BenchArguments>),
-    /// Import, list, verify and remove the images that jobs run in
+    /// Build, import, list, verify and remove the images that jobs run in
     #[command(subcommand)]
     Image(ImageCommand),
     /// Serve the HTTP API

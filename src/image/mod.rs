@@ -20,6 +20,7 @@
 //! └──────────── staging ────────────────┴─> store <─ removal, verify
 //! ```
 pub mod archive;
+pub mod build;
 pub mod catalog;
 mod erofs;
 pub mod fault;
@@ -27,6 +28,7 @@ mod finish;
 mod folder;
 pub mod library;
 pub mod manifest;
+pub mod recipe;
 pub mod reference;
 pub mod removal;
 pub mod staging;

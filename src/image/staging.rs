@@ -6,7 +6,7 @@
 //!
 //! Everything lies in a directory of its own, which is locked as long as somebody works in it. Whatever ends the work
 //! before its end, SIGKILL too, leaves that directory and nothing else; the next one to stage an image removes it.
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -120,6 +120,16 @@ impl<'a> Staging<'a> {
     pub fn has(&self, path: &str) -> bool {
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
         openat2(self.root.as_fd(), path, how).is_ok()
+    }
+
+    /// Path of the directory, for other processes too. What lies in it goes with it.
+    pub(super) fn folder_path(&self) -> PathBuf {
+        self.store.path().join(&self.name)
+    }
+
+    /// Held open by whatever works in the directory: it is not taken for a dead one then.
+    pub(super) const fn alive(&self) -> &File {
+        self.folder.file()
     }
 
     /// Makes the file and puts it into the store under all its names. An image of the same content is the same image.

@@ -53,7 +53,10 @@ pub fn verify(
     threads: usize,
     told: &(dyn Fn(&Verified) + Sync),
 ) -> Result<Vec<Verified>, ImageError> {
-    let left: Mutex<Vec<Digest>> = Mutex::new(wanted.iter().rev().copied().collect());
+    let mut order: Vec<Digest> = wanted.iter().copied().collect();
+    // The largest first, so that none is left when the others are done.
+    order.sort_by_key(|digest| size_of_file(store, digest));
+    let left = Mutex::new(order);
     let found = Mutex::new(Vec::new());
     let next = || left.lock().ok().and_then(|mut left| left.pop());
     let work = || {
@@ -99,6 +102,11 @@ fn one(store: &ImageStore, digest: Digest) -> Verified {
         Ok((size, _)) => (size, described(store, &digest, size)),
     };
     Verified { digest, size, condition }
+}
+
+/// Nothing where there is no file, which is told when it is read.
+fn size_of_file(store: &ImageStore, digest: &Digest) -> u64 {
+    std::fs::symlink_metadata(store.folder().path(&format!("{}.erofs", digest.digits()))).map_or(0, |found| found.len())
 }
 
 fn unreadable(error: &io::Error) -> Condition {

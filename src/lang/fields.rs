@@ -1,24 +1,24 @@
 //! The members of one TOML table, each taken once under its type.
 //!
-//! A member at fault is noted and replaced by an empty value: nothing of it leaves `lang`, because a table
-//! with a fault is no table. Not here: what the members mean.
+//! A member at fault is noted and replaced by an empty value: nothing of it is used, because a table with a fault is no
+//! table. Recipes of images are read by it too. Not here: what the members mean.
 use toml::{Table, Value};
 
 use crate::base::fault::Faults;
 use crate::base::size::ByteSize;
 
 /// No table has more languages than this, and no list of words more words.
-pub(super) const MOST: usize = 256;
+pub(crate) const MOST: usize = 256;
 
 /// The members of one table that were not yet taken.
-pub(super) struct Fields<'a> {
-    pub(super) table: Table,
-    pub(super) path: String,
-    pub(super) faults: &'a mut Faults,
+pub(crate) struct Fields<'a> {
+    pub(crate) table: Table,
+    pub(crate) path: String,
+    pub(crate) faults: &'a mut Faults,
 }
 
 impl Fields<'_> {
-    pub(super) fn required_text(&mut self, key: &str) -> String {
+    pub(crate) fn required_text(&mut self, key: &str) -> String {
         let Some(value) = self.table.remove(key) else {
             self.fault(key, "is missing");
             return String::new();
@@ -30,11 +30,11 @@ impl Fields<'_> {
         String::new()
     }
 
-    pub(super) fn optional_text(&mut self, key: &str) -> Option<String> {
+    pub(crate) fn optional_text(&mut self, key: &str) -> Option<String> {
         self.table.contains_key(key).then(|| self.required_text(key))
     }
 
-    pub(super) fn required_words(&mut self, key: &str) -> Vec<String> {
+    pub(crate) fn required_words(&mut self, key: &str) -> Vec<String> {
         if !self.table.contains_key(key) {
             self.fault(key, "is missing");
             return vec![String::from("/")];
@@ -42,7 +42,7 @@ impl Fields<'_> {
         self.words(key).unwrap_or_default()
     }
 
-    pub(super) fn words(&mut self, key: &str) -> Option<Vec<String>> {
+    pub(crate) fn words(&mut self, key: &str) -> Option<Vec<String>> {
         let path = format!("{}.{key}", self.path);
         let value = self.table.remove(key)?;
         let Value::Array(list) = value else {
@@ -63,7 +63,7 @@ impl Fields<'_> {
         Some(words)
     }
 
-    pub(super) fn pairs(&mut self, key: &str) -> Vec<(String, String)> {
+    pub(crate) fn pairs(&mut self, key: &str) -> Vec<(String, String)> {
         let Some(fields) = self.section(key) else { return Vec::new() };
         let mut pairs = Vec::new();
         for (name, value) in fields.table {
@@ -81,7 +81,7 @@ impl Fields<'_> {
     }
 
     /// Nothing is 0.
-    pub(super) fn count(&mut self, key: &str) -> u32 {
+    pub(crate) fn count(&mut self, key: &str) -> u32 {
         let Some(value) = self.table.remove(key) else { return 0 };
         let count = value.as_integer().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
         count.unwrap_or_else(|| {
@@ -90,11 +90,11 @@ impl Fields<'_> {
         })
     }
 
-    pub(super) fn mebibytes(&mut self, key: &str) -> ByteSize {
+    pub(crate) fn mebibytes(&mut self, key: &str) -> ByteSize {
         ByteSize::mib(u64::from(self.count(key)))
     }
 
-    pub(super) fn section(&mut self, key: &str) -> Option<Fields<'_>> {
+    pub(crate) fn section(&mut self, key: &str) -> Option<Fields<'_>> {
         let path = format!("{}.{key}", self.path);
         let value = self.table.remove(key)?;
         let Value::Table(table) = value else {
@@ -104,17 +104,17 @@ impl Fields<'_> {
         Some(Fields { table, path, faults: self.faults })
     }
 
-    pub(super) fn refuse_rest(self) {
+    pub(crate) fn refuse_rest(self) {
         for (key, _value) in self.table {
             self.faults.add(format!("{}.{key}", self.path), "unknown field");
         }
     }
 
-    pub(super) fn fault(&mut self, key: &str, message: &str) {
+    pub(crate) fn fault(&mut self, key: &str, message: &str) {
         self.faults.add(format!("{}.{key}", self.path), message);
     }
 }
 
-pub(super) fn wrong_type(faults: &mut Faults, path: &str, expected: &str, found: &Value) {
+pub(crate) fn wrong_type(faults: &mut Faults, path: &str, expected: &str, found: &Value) {
     faults.add(path, format!("{expected} is expected, not {}", found.type_str()));
 }

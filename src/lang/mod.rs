@@ -8,7 +8,7 @@
 //! A TOML table holds them all; a language is added without a line of code, by an operator too. Every
 //! fault of the tables is reported at once. Not here: processes, and whether a program exists.
 mod command;
-mod fields;
+pub(crate) mod fields;
 pub mod folder;
 mod merge;
 mod parse;

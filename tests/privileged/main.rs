@@ -2,8 +2,8 @@
 //! stopped, and that nothing is left behind.
 //!
 //! Needs root. `TEST_TIME_SCALE` multiplies every time limit (a guest without hardware
-//! virtualisation is slow). What needs a compiler is in `toolchain`, so that a machine without one
-//! can leave it out by name. Not here: the API's own words (`tests/api`), the units of `src`.
+//! virtualisation is slow). What needs a compiler is in `toolchain`, what needs a Debian mirror in `recipes`, so that a
+//! machine without one can leave it out by name. Not here: the API's own words (`tests/api`), the units of `src`.
 
 #[cfg(test)]
 mod admission;
@@ -57,6 +57,8 @@ mod operator;
 mod outcome;
 #[cfg(test)]
 mod posture;
+#[cfg(test)]
+mod recipes;
 #[cfg(test)]
 mod residue;
 #[cfg(test)]

@@ -180,7 +180,7 @@ test_privileged() {
     -p Type=exec -p Delegate=yes -p TasksMax=infinity -p WorkingDirectory="$work" \
     -p RuntimeMaxSec="$privileged_seconds" -p TimeoutStopSec=20 "${hardened[@]}" \
     -E TEST_TIME_SCALE="$scale" -E RUST_BACKTRACE=1 -E TEST_HOSTILE_PROGRAMS=/share/hostile /share/tests/privileged --nocapture \
-    --skip toolchain --skip golden; then
+    --skip toolchain --skip golden --skip recipes::; then
     pass "the privileged tests pass in a delegated unit"
   else
     fail "the privileged tests pass in a delegated unit"

@@ -2,6 +2,7 @@
 //!
 //! Whoever may read the data directory may list them; changing and verifying them is root's. Not here: what is done
 //! (`image`), what the API says of images.
+mod build;
 mod import;
 mod list;
 mod progress;
@@ -13,6 +14,7 @@ use nix::unistd::geteuid;
 
 use crate::cli::answer::{complain, refused};
 use crate::cli::exit::Exit;
+use crate::cli::image::build::BuildArguments;
 use crate::cli::image::import::ImportArguments;
 use crate::cli::image::list::{ListArguments, ShowArguments};
 use crate::cli::image::remove::{CollectArguments, RemoveArguments};
@@ -27,6 +29,8 @@ use crate::image::store::ImageStore;
 /// What is wanted.
 #[derive(Debug, Subcommand)]
 pub(super) enum ImageCommand {
+    /// Build images from recipes; as root
+    Build(BuildArguments),
     /// Make an image of a tar archive of a root file system; as root
     Import(Box<ImportArguments>),
     /// List the images
@@ -43,6 +47,7 @@ pub(super) enum ImageCommand {
 
 pub(super) fn run(command: ImageCommand, surroundings: &Surroundings, colours: Colours) -> Exit {
     match command {
+        ImageCommand::Build(arguments) => build::run(&arguments, surroundings),
         ImageCommand::Import(arguments) => import::run(&arguments, surroundings),
         ImageCommand::Ls(arguments) => list::list(&arguments, surroundings, colours),
         ImageCommand::Show(arguments) => list::show(&arguments, surroundings, colours),
@@ -69,16 +74,21 @@ fn store(settings: &SettingArguments, surroundings: &Surroundings) -> Result<Ima
 
 /// Says why, and how a command ends by it.
 fn failed(error: &ImageError) -> Exit {
-    let exit = match error {
-        ImageError::Archive(faults) => {
-            let told = faults.as_slice().iter().map(|fault| format!("{}: {}", fault.field, fault.message));
-            return told.fold(Exit::Refused, |exit, fault| complain(&fault, exit));
-        }
+    if let ImageError::Archive(faults) = error {
+        let told = faults.as_slice().iter().map(|fault| format!("{}: {}", fault.field, fault.message));
+        return told.fold(Exit::Refused, |exit, fault| complain(&fault, exit));
+    }
+    complain(error, code(error))
+}
+
+/// How a command ends by a failure.
+fn code(error: &ImageError) -> Exit {
+    match error {
+        ImageError::Archive(_) => Exit::Refused,
         ImageError::NotOurs { .. } | ImageError::NoProgram { .. } | ImageError::Full { .. } => Exit::Unavailable,
         ImageError::Failed { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => Exit::Denied,
         ImageError::Program { .. } | ImageError::Failed { .. } => Exit::Internal,
-    };
-    complain(error, exit)
+    }
 }
 
 /// A size for people: in units of ten, as disks are sold.

@@ -35,7 +35,8 @@ fn attempt(arguments: &VerifyArguments, surroundings: &Surroundings, colours: Co
     let held = store.holdings().map_err(|error| failed(&error))?;
     let wanted = wanted(&store, &held, &arguments.images)?;
     let progress = Progress::begin();
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // While some wait for the disk, the others compute.
+    let threads = 2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let verified = verify(&store, &wanted, threads, &|_one| {}).map_err(|error| failed(&error))?;
     let seconds = progress.end().as_secs_f64();
     let exit = if verified.iter().all(|one| one.condition == Condition::Whole) { Exit::Ok } else { Exit::Refused };
