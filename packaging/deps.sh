@@ -15,7 +15,7 @@ purpose=${1:-test}
 packages=()
 case $purpose in
   test)
-    packages+=(binutils mmdebstrap e2fsprogs erofs-utils cpio xz-utils qemu-system-x86 python3-venv chromium) ;;&
+    packages+=(nftables iproute2 binutils mmdebstrap e2fsprogs erofs-utils cpio xz-utils qemu-system-x86 python3-venv chromium) ;;&
   images)
     packages+=(mmdebstrap erofs-utils) ;;&
   test | deb)

@@ -67,6 +67,9 @@ const ASYNC_FLOOR: u8 = 4;
 /// External crate, and the only folders that may name it.
 const EXTERNAL: &[(&str, &[&str])] = &[
     ("libc", &["sys"]),
+    ("netlink_packet_core", &["spawner"]),
+    ("netlink_packet_route", &["spawner"]),
+    ("netlink_sys", &["spawner"]),
     ("rustix", &["sys"]),
     ("saphyr_parser", &["config"]),
     ("sled", &["store"]),

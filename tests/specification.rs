@@ -84,7 +84,7 @@ mod test {
         let document = fs::read_to_string(root.join(DOCUMENT)).unwrap();
         let findings = check(&document, |path| fs::read_to_string(root.join(path)).ok());
         assert!(findings.is_empty(), "\n{}", findings.join("\n"));
-        for group in ["ISO", "LIM", "END", "OUT", "DUR", "API", "CFG", "OPS", "LNG", "CLI"] {
+        for group in ["ISO", "LIM", "END", "OUT", "DUR", "API", "CFG", "OPS", "LNG", "CLI", "NET"] {
             assert!(promises(&document).iter().any(|promise| promise.number == format!("{group}-1")), "{group}");
         }
     }

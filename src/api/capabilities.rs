@@ -120,7 +120,7 @@ impl Capabilities {
                 request_bytes: state.settings.max_request_size.bytes(),
                 files: u64::try_from(FILES_AT_MOST).unwrap_or(u64::MAX),
             },
-            features: Features { network_access: false, files: true },
+            features: Features { network_access: state.settings.network_access, files: true },
         }))
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::access::Principal;
 use crate::api::caller::Caller;
 use crate::api::core::{IdempotencyKey, Submitted};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, Kind};
 use crate::api::form::FormBody;
 use crate::api::payload::{JsonBody, JsonText};
 use crate::api::prefer::Preference;
@@ -17,7 +17,7 @@ use crate::api::state::ApiState;
 use crate::api::view::{self, JobBody};
 use crate::base::fault::Faults;
 use crate::job::limits::Limits;
-use crate::job::request;
+use crate::job::request::{self, Reach};
 use crate::job::state::State;
 
 /// What an answer may come late by, after every limit of a job has passed.
@@ -27,6 +27,14 @@ const SLACK: Duration = Duration::from_secs(10);
 enum Tag {
     /// Run code, and see what came of it
     Execution,
+}
+
+/// The request is well, and this installation does not permit it.
+fn no_network() -> ApiError {
+    let mut faults = Faults::default();
+    faults.add("network_access", "leave it out or give false, or have the operator set network.egress to true");
+    let message = "programs may not use the network here: network.egress is false";
+    ApiError { details: faults.into_vec(), ..ApiError::new(Kind::Forbidden, message) }
 }
 
 /// The operations that make jobs.
@@ -122,6 +130,9 @@ impl Execution {
             faults
         })?;
         let asked = request::read(body, &state.policy, &state.core.offer())?;
+        if asked.request.reach == Reach::Outside && !state.settings.network_access {
+            return Err(no_network());
+        }
         let preference = Preference::parse(&wishes.prefer.unwrap_or_default());
         let longest = self.longest(&asked.request.limits);
         let patience = preference.patience(asked.answer, longest);

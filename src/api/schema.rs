@@ -39,7 +39,7 @@ pub(super) struct ExecuteRequest {
     /// Memory of all processes with their files in `/work` and `/tmp`, MiB. Default and ceiling: `GET /v1/capabilities`.
     #[oai(validator(minimum(value = "4")))]
     memory_limit: Option<u32>,
-    /// Not built yet: `true` is refused.
+    /// Whether the program may use the network: answered 403 where the operator has not switched it on.
     network_access: Option<bool>,
     /// Answer 202 at once, as `Prefer: respond-async` does.
     r#async: Option<bool>,
@@ -89,7 +89,7 @@ pub(super) struct ExecuteForm {
     /// Memory, MiB.
     #[oai(validator(minimum(value = "4")))]
     memory_limit: Option<u32>,
-    /// Not built yet: `true` is refused.
+    /// Whether the program may use the network: answered 403 where the operator has not switched it on.
     network_access: Option<bool>,
     /// Answer 202 at once.
     r#async: Option<bool>,

@@ -37,6 +37,8 @@ pub struct Settings {
     pub request_time: Duration,
     /// Longest that a job may wait for a place.
     pub queue_time: Duration,
+    /// Whether a job may use the network (`network.egress`).
+    pub network_access: bool,
 }
 
 impl ApiState {

@@ -14,6 +14,7 @@ use crate::api::ending::{TerminationBody, UsageBody};
 use crate::base::id::JobId;
 use crate::base::time::{Timestamp, go_duration};
 use crate::job::record::{Attempt, PhaseResult, Record};
+use crate::job::request::Reach;
 use crate::job::state::{State, Status};
 use crate::job::usage::Usage;
 
@@ -40,6 +41,9 @@ pub(super) struct JobBody {
     timeout: Amount,
     /// Memory at most, MiB.
     memory_limit: Amount,
+    /// `true` where its program may use the network.
+    #[oai(skip_serializing_if_is_none)]
+    network_access: Option<bool>,
     /// When it was accepted.
     created_at: String,
     /// When its first phase began.
@@ -222,6 +226,7 @@ pub(super) fn job(record: &Record, output: Option<Output>) -> JobBody {
         image_digest: image.digest().map(|digest| digest.to_string()),
         timeout: Amount::seconds(record.request.limits.wall),
         memory_limit: Amount::mib(record.request.limits.memory),
+        network_access: (record.request.reach == Reach::Outside).then_some(true),
         created_at: moment(record.head.created),
         started_at: started.map(moment),
         completed_at: ended.map(|(at, _)| moment(at)),

@@ -49,7 +49,7 @@ fn able(config: &Config, languages: &Languages) -> Result<(), Exit> {
 }
 
 fn diagnose(config: &Config, languages: &Languages) -> Vec<doctor::judge::Check> {
-    doctor::judge::judge(&doctor::facts::gather(&config.sandbox.spawner_path, languages))
+    doctor::judge::judge(&doctor::facts::gather(&config.sandbox, &config.network, languages))
 }
 
 /// The embedded languages and the operator's; else every fault of these, one a line.

@@ -2,7 +2,8 @@
 use crate::config::fault::{ConfigFaults, Place};
 use crate::config::layers::{self, Setting};
 use crate::config::table::{Force, Warned};
-use crate::config::{Config, Method, Warning};
+use crate::config::{Config, Method, Network, Warning};
+use crate::plan::network::PolicyFault;
 
 /// A shorter key of HS256 can be guessed (RFC 7518 section 3.2).
 const SHORTEST_JWT_SECRET: usize = 32;
@@ -29,7 +30,18 @@ pub(super) fn refusals(config: &Config) -> ConfigFaults {
         );
         faults.add("api.host", message, &place(config, "api.host"));
     }
+    for fault in network_faults(config) {
+        faults.add(fault.key, fault.message, &place(config, fault.key));
+    }
     faults
+}
+
+/// What nobody asks for is not looked at. Name servers that are not given are found later.
+fn network_faults(config: &Config) -> Vec<PolicyFault> {
+    let Network { egress, policy } = &config.network;
+    let faults = if *egress { policy.faults() } else { Vec::new() };
+    let found_later = |fault: &PolicyFault| fault.key == "network.dns" && policy.dns.is_empty();
+    faults.into_iter().filter(|fault| !found_later(fault)).collect()
 }
 
 /// Whether a setting has a value that is written in the table.

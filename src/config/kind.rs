@@ -12,6 +12,7 @@ use crate::config::secret::Secret;
 use crate::config::units;
 use crate::config::value::Value;
 use crate::config::yaml::Content;
+use crate::plan::prefix::{Destination, Prefix};
 
 /// Whether a value may be absent, written as null or as the empty text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,31 @@ pub enum Kind {
     Path(Presence),
     /// A text that is never shown, or none.
     Secret,
+    /// A part of the address space.
+    Prefix(Presence),
+    /// A list of parts of it, or of what is in them; it may be empty.
+    Hosts(Hosts),
+}
+
+/// What a list of hosts has as its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// Addresses.
+    Addresses,
+    /// Prefixes.
+    Prefixes,
+    /// Prefixes, each with a port or without.
+    Destinations,
+}
+
+impl Hosts {
+    fn has(self, text: &str) -> bool {
+        match self {
+            Self::Addresses => text.parse::<IpAddr>().is_ok(),
+            Self::Prefixes => text.parse::<Prefix>().is_ok(),
+            Self::Destinations => text.parse::<Destination>().is_ok(),
+        }
+    }
 }
 
 /// A value as it was given.
@@ -114,6 +140,13 @@ impl Kind {
             Self::Path(Presence::Required) => String::from("an absolute path"),
             Self::Path(Presence::Optional) => String::from("an absolute path or null"),
             Self::Secret => String::from("a text or null"),
+            Self::Prefix(Presence::Required) => String::from("a prefix like 10.1.0.0/16"),
+            Self::Prefix(Presence::Optional) => String::from("a prefix like fd00:1::/64 or null"),
+            Self::Hosts(Hosts::Addresses) => String::from("a list of IP addresses"),
+            Self::Hosts(Hosts::Prefixes) => String::from("a list of addresses or prefixes like 10.1.0.0/16"),
+            Self::Hosts(Hosts::Destinations) => String::from(
+                "a list of addresses or prefixes, with a port or without, like 10.1.0.0/16 or [fd00::1]:443,",
+            ),
         }
     }
 
@@ -133,6 +166,8 @@ impl Kind {
             | Self::Choices(_)
             | Self::Words
             | Self::Path(_)
+            | Self::Prefix(_)
+            | Self::Hosts(_)
             | Self::Secret => None,
         }
     }
@@ -175,6 +210,10 @@ impl Kind {
             Self::Choices(known) => raw.words().and_then(|words| chosen(words, known)).map(Value::Words),
             Self::Words => raw.words().map(Value::Words),
             Self::Path(presence) => path(&raw, presence),
+            Self::Prefix(presence) => prefix(&raw, presence),
+            Self::Hosts(hosts) => {
+                raw.words().filter(|words| words.iter().all(|word| hosts.has(word))).map(Value::Words)
+            }
             Self::Secret => raw.text_or_nothing().map(|text| match text.as_str() {
                 "" => Value::Nothing,
                 _some => Value::Secret(Secret::new(text)),
@@ -212,6 +251,17 @@ fn chosen(words: Vec<String>, known: &[&str]) -> Option<Vec<String>> {
         }
     }
     if found.is_empty() { None } else { Some(found) }
+}
+
+fn prefix(raw: &Raw<'_>, presence: Presence) -> Option<Value> {
+    let text = match presence {
+        Presence::Required => raw.text()?,
+        Presence::Optional => raw.text_or_nothing()?,
+    };
+    if text.is_empty() && presence == Presence::Optional {
+        return Some(Value::Nothing);
+    }
+    text.parse().ok().map(Value::Prefix)
 }
 
 fn path(raw: &Raw<'_>, presence: Presence) -> Option<Value> {

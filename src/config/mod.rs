@@ -33,6 +33,7 @@ use crate::config::fault::ConfigFaults;
 use crate::config::layers::{Setting, Sources};
 use crate::config::secret::Secret;
 use crate::job::limits::Policy;
+use crate::plan::network;
 
 /// Name of the spawner's program, which lies beside the server's.
 pub const SPAWNER: &str = "kiln-spawner";
@@ -50,6 +51,8 @@ pub struct Config {
     pub api: Api,
     /// The root side.
     pub sandbox: Sandbox,
+    /// The network of jobs.
+    pub network: Network,
     settings: Vec<Setting>,
     warnings: Vec<Warning>,
 }
@@ -183,6 +186,15 @@ pub struct Sandbox {
     pub user: String,
     /// The server's uid and gid where there is no such user.
     pub uid: u32,
+}
+
+/// The network of jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Whether a job gets it.
+    pub egress: bool,
+    /// What is reached; where it names no name server, the host's are meant.
+    pub policy: network::Policy,
 }
 
 /// A setting that has not the effect that one might think.

@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::base::size::ByteSize;
@@ -10,9 +11,11 @@ use crate::config::layers::Setting;
 use crate::config::secret::Secret;
 use crate::config::value::Value;
 use crate::config::{
-    Api, Auth, Config, Job, Log, LogFormat, Method, RateLimit, SPAWNER, Sandbox, Security, Tls, policy,
+    Api, Auth, Config, Job, Log, LogFormat, Method, Network, RateLimit, SPAWNER, Sandbox, Security, Tls, policy,
 };
 use crate::job::limits::Limits;
+use crate::plan::network::Policy;
+use crate::plan::prefix::Prefix;
 
 const DAY_SECONDS: u64 = 86_400;
 
@@ -42,6 +45,7 @@ fn all(values: &mut Values, executable: &Path) -> Option<Config> {
         log: Log { filter: values.text("log")?, format: log_format(values)? },
         api: api(values)?,
         sandbox: sandbox(values, executable)?,
+        network: network(values)?,
         settings: Vec::new(),
         warnings: Vec::new(),
     })
@@ -142,6 +146,21 @@ fn sandbox(values: &mut Values, executable: &Path) -> Option<Sandbox> {
     })
 }
 
+fn network(values: &mut Values) -> Option<Network> {
+    Some(Network {
+        egress: values.switch("network.egress")?,
+        policy: Policy {
+            subnet: values.prefix("network.subnet")?,
+            subnet6: values.optional_prefix("network.subnet6"),
+            dns: values.hosts("network.dns")?,
+            allow: values.hosts("network.allow")?,
+            deny: values.hosts("network.deny")?,
+            bandwidth: values.byte_size("network.bandwidth")?.bytes(),
+            connections: values.count("network.connections")?,
+        },
+    })
+}
+
 /// Values that nobody took yet, and what did not fit.
 struct Values {
     left: BTreeMap<&'static str, Value>,
@@ -177,12 +196,22 @@ impl Values {
         text: Text -> String;
         path: Path -> PathBuf;
         words: Words -> Vec<String>;
+        prefix: Prefix -> Prefix;
         some_secret: Secret -> Secret;
     }
 
     /// A mismatch is noted, and no configuration comes of it.
     fn optional_path(&mut self, path: &'static str) -> Option<PathBuf> {
         if self.is_nothing(path) { None } else { self.path(path) }
+    }
+
+    fn optional_prefix(&mut self, path: &'static str) -> Option<Prefix> {
+        if self.is_nothing(path) { None } else { self.prefix(path) }
+    }
+
+    fn hosts<T: FromStr>(&mut self, path: &'static str) -> Option<Vec<T>> {
+        let parsed: Option<Vec<T>> = self.words(path)?.iter().map(|word| word.parse().ok()).collect();
+        parsed.or_else(|| self.mismatch(path))
     }
 
     fn secret(&mut self, path: &'static str) -> Option<Secret> {

@@ -8,6 +8,7 @@ use crate::base::size::ByteSize;
 use crate::config::secret::Secret;
 use crate::config::units;
 use crate::config::yaml::{self, Content};
+use crate::plan::prefix::Prefix;
 
 /// What stands in place of a secret.
 pub const MASK: &str = "\"***\"";
@@ -37,6 +38,8 @@ pub enum Value {
     Path(PathBuf),
     /// Several texts.
     Words(Vec<String>),
+    /// A part of the address space.
+    Prefix(Prefix),
     /// A text that is not shown.
     Secret(Secret),
 }
@@ -59,6 +62,7 @@ impl Value {
                 let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
                 format!("[{}]", words.join(", "))
             }
+            Self::Prefix(value) => text(&value.to_string()),
             Self::Secret(_) => MASK.to_owned(),
         }
     }

@@ -14,6 +14,7 @@ mod instance;
 mod local;
 mod offers;
 mod probe;
+mod resolvers;
 mod selftest;
 pub mod service;
 pub mod spawner;
@@ -135,7 +136,7 @@ async fn serve(
     })?;
     let address = listener.local_addr().map_err(internal)?;
     let store = Arc::new(open_store(&config.data_dir, Arc::clone(&clock)).await?);
-    let launcher = connect(socket, config.sandbox.ready).await?;
+    let launcher = connect(socket, &config).await?;
     let versions = Versions::default();
     let images = Arc::new(Library::new(config.data_dir.join(image::FOLDER), languages.clone(), Arc::clone(&clock)));
     let languages = Arc::new(probe::offered(&launcher, languages, &versions).await);
@@ -240,10 +241,11 @@ fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
     })
 }
 
-async fn connect(socket: OwnedFd, ready: u32) -> Result<Launcher, DaemonError> {
+async fn connect(socket: OwnedFd, config: &Config) -> Result<Launcher, DaemonError> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(internal)?;
-    client::connect(socket, ready).await.map_err(unavailable)
+    let network = config.network.egress.then(|| resolvers::complete(config.network.policy.clone())).transpose()?;
+    client::connect(socket, config.sandbox.ready, network).await.map_err(unavailable)
 }
 
 async fn open_store(data: &Path, clock: Arc<dyn Clock>) -> Result<Store, DaemonError> {
@@ -268,5 +270,6 @@ const fn settings(config: &Config) -> Settings {
         max_request_size: security.max_request_size,
         request_time: security.request_timeout,
         queue_time: QUEUE_TIME,
+        network_access: config.network.egress,
     }
 }

@@ -7,6 +7,7 @@ use tokio::io::AsyncReadExt;
 use crate::base::size::ByteSize;
 use crate::lang::{Language, Languages, WORK};
 use crate::launch::{Exit, LaunchError, Launcher, Program, SandboxLimits, SandboxRequest};
+use crate::plan::Network;
 use crate::plan::mount::Root;
 use crate::queue::Versions;
 
@@ -79,6 +80,7 @@ async fn run(launcher: &Launcher, command: &[String]) -> Result<Option<Vec<u8>>,
     let request = SandboxRequest {
         label: [0; 64],
         root: Root::Host,
+        network: Network::Isolated,
         program,
         files: Vec::new(),
         stdin: Vec::new(),

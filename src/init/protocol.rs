@@ -23,9 +23,18 @@ pub const CHANNEL: i32 = 3;
 pub const MESSAGE_BYTES: usize = 32;
 
 /// Spawner to init, first of all: build the sandbox. Word 1: first user id of the block, word 2: number of cgroup files,
-/// word 3: number of trees, word 4: number of network namespaces, 0 or 1. Then for each tree: attributes of its mount, and
-/// where, below the root. Descriptors: mold, root, /dev, the private tmpfs, cgroup files, trees, network namespace.
+/// word 3: number of trees, word 4: which network namespace. Then for each tree: attributes of its mount, and where, below
+/// the root. Descriptors: mold, root, /dev, the private tmpfs, cgroup files, trees, network namespace where it is no new one.
 pub const BUILD: u32 = 3;
+
+/// In [`BUILD`]: a new network namespace.
+pub const NETWORK_NEW: u32 = 0;
+
+/// In [`BUILD`]: that of an earlier sandbox, where nobody used it; else a new one.
+pub const NETWORK_KEPT: u32 = 1;
+
+/// In [`BUILD`]: one that was made for this sandbox.
+pub const NETWORK_GIVEN: u32 = 2;
 
 /// Longest [`BUILD`].
 pub const BUILD_BYTES: usize = 16 << 10;

@@ -13,6 +13,7 @@ use crate::base::id::{SandboxId, TreeId};
 use crate::launch::{LaunchError, Launcher, refused};
 use crate::plan::ceiling::Refusal;
 use crate::plan::isolation::Isolation;
+use crate::plan::network::Policy;
 use crate::sys::socket::{self, Received};
 use crate::wire::MAX_MESSAGE;
 use crate::wire::reply::{Cause, Counters, Reply};
@@ -73,11 +74,12 @@ pub(super) struct Client {
     spawner: u32,
 }
 
-/// Greets the spawner and starts the two tasks. It is to have `ready` sandboxes stand before anybody asks.
+/// Greets the spawner and starts the two tasks. It is to have `ready` sandboxes stand before anybody asks, and, where there
+/// is a policy, to let jobs use the network.
 ///
 /// # Errors
-/// When it does not answer, or is of another version.
-pub async fn connect(socket: OwnedFd, ready: u32) -> io::Result<Launcher> {
+/// When it does not answer, is of another version, or cannot make the network.
+pub async fn connect(socket: OwnedFd, ready: u32, network: Option<Policy>) -> io::Result<Launcher> {
     #[expect(
         deprecated,
         reason = "its successor is unsafe and asks for what an OwnedFd keeps: one owner, open as long"
@@ -89,6 +91,9 @@ pub async fn connect(socket: OwnedFd, ready: u32) -> io::Result<Launcher> {
     let Some(Reply::Welcome { isolation, pid: spawner }) = welcome else {
         return Err(io::Error::other("the spawner ended before it was ready; its log says why"));
     };
+    if let Some(policy) = network {
+        make_network(&socket, policy).await?;
+    }
     let (outgoing, queue) = mpsc::channel(WAITING);
     let (tell_lost, lost) = watch::channel(false);
     let client =
@@ -96,6 +101,17 @@ pub async fn connect(socket: OwnedFd, ready: u32) -> io::Result<Launcher> {
     tokio::spawn(write(Arc::clone(&socket), queue));
     tokio::spawn(read(socket, Arc::downgrade(&client), tell_lost));
     Ok(Launcher(client))
+}
+
+/// Comes back when jobs can use the network.
+async fn make_network(socket: &AsyncFd<OwnedFd>, policy: Policy) -> io::Result<()> {
+    send(socket, &Outgoing { request: Request::Network(Box::new(policy)), descriptors: Vec::new() }).await?;
+    let made = tokio::time::timeout(WELCOME, receive(socket, &mut vec![0; MAX_MESSAGE])).await;
+    match made.map_err(|_late| io::Error::other("network.egress: the spawner does not answer"))?? {
+        Some(Reply::NetworkMade) => Ok(()),
+        Some(Reply::NetworkRefused { refusal }) => Err(io::Error::other(format!("network.egress: {}", refusal.what))),
+        _ => Err(io::Error::other("network.egress: the spawner ended meanwhile; its log says why")),
+    }
 }
 
 impl Client {
@@ -176,7 +192,9 @@ impl Client {
 
     fn deliver(&self, reply: Reply) {
         let (sandbox, event) = match reply {
-            Reply::Welcome { .. } => return tracing::warn!("the spawner says welcome twice"),
+            Reply::Welcome { .. } | Reply::NetworkMade | Reply::NetworkRefused { .. } => {
+                return tracing::warn!("the spawner says twice that it is ready");
+            }
             Reply::TreeMade { tree, first_id } => return self.deliver_tree(tree, Ok(first_id)),
             Reply::TreeRefused { tree, refusal } => return self.deliver_tree(tree, Err(refusal)),
             Reply::Dropped { removal } => return self.deliver_removal(removal, Ok(())),

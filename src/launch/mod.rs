@@ -17,6 +17,7 @@ use crate::base::digest::Digest;
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::size::ByteSize;
 use crate::launch::client::{Client, Event};
+use crate::plan::Network;
 use crate::plan::ceiling::Refusal;
 use crate::plan::isolation::Isolation;
 use crate::plan::mount::Root;
@@ -42,6 +43,8 @@ pub struct SandboxRequest<'a> {
     pub label: [u8; 64],
     /// What is mounted at `/`.
     pub root: Root,
+    /// What it can reach.
+    pub network: Network,
     /// The program.
     pub program: Program,
     /// Files that exist before it starts.

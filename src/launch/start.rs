@@ -23,7 +23,7 @@ use crate::wire::request::{Request, Start};
 const WORK: &str = "/work";
 
 pub(super) async fn start(client: &Arc<Client>, request: SandboxRequest<'_>) -> Result<Sandbox, LaunchError> {
-    let plan = plan_of(request.root, request.work.id, &request.limits)?;
+    let plan = plan_of(request.root, request.network, request.work.id, &request.limits)?;
     let (stdout, stdout_inside) = output().map_err(local)?;
     let (stderr, stderr_inside) = output().map_err(local)?;
     let mut descriptors = input(&request)?;
@@ -73,17 +73,17 @@ async fn wait_for_end(events: &mut tokio::sync::mpsc::Receiver<Event>) {
     }
 }
 
-/// What a sandbox with this at `/`, with this tree and these limits is.
+/// What a sandbox with this at `/`, with this network, tree and limits is.
 ///
 /// # Errors
 /// Never for a path that is a constant.
-pub fn plan_of(root: Root, tree: TreeId, limits: &SandboxLimits) -> Result<Plan, LaunchError> {
+pub fn plan_of(root: Root, network: Network, tree: TreeId, limits: &SandboxLimits) -> Result<Plan, LaunchError> {
     let work = BoxPath::try_from(WORK).map_err(local)?;
     Ok(Plan {
         class: Class::Job,
         lifetime: Lifetime::WithMain,
         stdio: Stdio::Pipes,
-        network: Network::Isolated,
+        network,
         profile: Profile::Job,
         root,
         mounts: vec![Mount { source: MountSource::Tree { tree }, target: work, access: MountAccess::ReadWrite }],

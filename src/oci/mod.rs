@@ -10,9 +10,10 @@ use crate::plan::limits::Limits;
 use crate::plan::mount::{Mount, MountAccess, MountSource};
 use crate::plan::process::Program;
 use crate::plan::standard::{
-    self, DEVICES, HOSTNAME, ID_BLOCK, MASKED_FILES, MASKED_FOLDERS, NAMESPACES, OOM_SCORE_ADJ, READ_ONLY, UMASK,
+    self, DEVICES, HOSTNAME, ID_BLOCK, MASKED_FILES, MASKED_FOLDERS, NAMESPACES, NETWORK_FILES, OOM_SCORE_ADJ,
+    READ_ONLY, UMASK,
 };
-use crate::plan::{JOB_ID, Plan, Profile};
+use crate::plan::{JOB_ID, Network, Plan, Profile};
 
 /// The version of the specification that is written.
 const VERSION: &str = "1.2.0";
@@ -64,7 +65,7 @@ pub fn spec(plan: &Plan, program: &Program, facts: &Facts) -> Result<Spec, serde
             "maskedPaths": paths(&[MASKED_FILES, MASKED_FOLDERS]),
             "readonlyPaths": paths(&[READ_ONLY]),
         },
-        "annotations": annotations(limits, facts),
+        "annotations": annotations(plan, facts),
     }))
 }
 
@@ -89,6 +90,11 @@ fn mounts(plan: &Plan) -> Vec<Value> {
         temporary("/tmp"),
     ];
     mounts.extend(plan.mounts.iter().map(mount));
+    if plan.network == Network::Egress {
+        let options = ["bind", "ro", "nosuid", "nodev", "noexec"];
+        let file = |(name, target): &(&std::ffi::CStr, &str)| json!({"destination": target, "type": "bind", "source": name.to_string_lossy(), "options": options});
+        mounts.extend(NETWORK_FILES.iter().map(file));
+    }
     mounts
 }
 
@@ -135,14 +141,16 @@ fn paths(lists: &[&[&std::ffi::CStr]]) -> Vec<String> {
     lists.iter().copied().flatten().map(|path| format!("/{}", path.to_string_lossy())).collect()
 }
 
-fn annotations(limits: &Limits, facts: &Facts) -> Value {
+fn annotations(plan: &Plan, facts: &Facts) -> Value {
+    let limits = &plan.limits;
     let own = [
         ("kiln.limits.wall_us", limits.wall_us.to_string()),
         ("kiln.limits.cpu_time_us", limits.cpu_time_us.to_string()),
         ("kiln.cgroups", facts.isolation.cgroups.clone()),
     ];
     let landlock = facts.isolation.landlock.map(|version| ("kiln.landlock", version.to_string()));
-    let own = own.into_iter().chain(landlock).map(|(name, text)| (name.to_owned(), text));
+    let network = (plan.network == Network::Egress).then(|| ("kiln.network", String::from("egress")));
+    let own = own.into_iter().chain(landlock).chain(network).map(|(name, text)| (name.to_owned(), text));
     own.chain(facts.annotations.iter().cloned()).map(|(name, text)| (name, Value::String(text))).collect()
 }
 
@@ -151,7 +159,7 @@ mod test {
     use super::*;
     use crate::base::id::TreeId;
     use crate::plan::mount::{BoxPath, Root};
-    use crate::plan::{Class, Lifetime, Network, Stdio};
+    use crate::plan::{Class, Lifetime, Stdio};
 
     fn plan() -> Plan {
         Plan {
@@ -181,12 +189,16 @@ mod test {
     }
 
     fn shown(facts: &Facts) -> Value {
+        shown_of(&plan(), facts)
+    }
+
+    fn shown_of(plan: &Plan, facts: &Facts) -> Value {
         let program = Program {
             arguments: vec![b"/bin/true".to_vec()],
             variables: vec![b"A=\xff".to_vec()],
             directory: BoxPath::try_from("/work").unwrap(),
         };
-        serde_json::to_value(spec(&plan(), &program, facts).unwrap()).unwrap()
+        serde_json::to_value(spec(plan, &program, facts).unwrap()).unwrap()
     }
 
     #[test]
@@ -204,6 +216,16 @@ mod test {
         let map = json!([{"hostID": 0x4000_0000, "containerID": 0, "size": 2048}]);
         assert_eq!((&spec["linux"]["uidMappings"], &spec["linux"]["gidMappings"]), (&map, &map));
         assert_eq!(spec["mounts"].as_array().unwrap().last().unwrap()["destination"], "/work");
+    }
+
+    #[test]
+    fn what_a_job_with_network_has_beside_is_shown() {
+        let spec = shown_of(&Plan { network: Network::Egress, ..plan() }, &Facts::default());
+        assert_eq!(spec["annotations"]["kiln.network"], "egress");
+        let targets: Vec<&Value> =
+            spec["mounts"].as_array().unwrap().iter().map(|mount| &mount["destination"]).collect();
+        assert!(targets.contains(&&json!("/etc/resolv.conf")) && targets.contains(&&json!("/etc/nsswitch.conf")));
+        assert!(shown(&Facts::default())["annotations"].get("kiln.network").is_none());
     }
 
     #[test]

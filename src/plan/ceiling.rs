@@ -98,8 +98,7 @@ fn check_kind(plan: &Plan) -> Result<(), Refusal> {
             Stdio::Terminal => Some("a terminal"),
         })
         .or(match plan.network {
-            Network::Isolated => None,
-            Network::Egress => Some("network egress"),
+            Network::Isolated | Network::Egress => None,
             Network::Attached => Some("an attached network"),
         });
     refused.map_or(Ok(()), |what| Err(Refusal::not_built(what)))
@@ -171,7 +170,7 @@ mod test {
             assert!(check(&plan).unwrap_err().what.contains(what), "{what}");
         };
         check_one(|plan| plan.class = Class::Container, "container");
-        check_one(|plan| plan.network = Network::Egress, "egress");
+        check_one(|plan| plan.network = Network::Attached, "attached network");
         check_one(|plan| plan.stdio = Stdio::Terminal, "terminal");
         check_one(|plan| plan.lifetime = Lifetime::UntilEnded, "long-lived");
     }

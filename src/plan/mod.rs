@@ -6,6 +6,8 @@ pub mod ceiling;
 pub mod isolation;
 pub mod limits;
 pub mod mount;
+pub mod network;
+pub mod prefix;
 pub mod process;
 #[path = "../init/protocol.rs"]
 pub mod protocol;

@@ -89,6 +89,11 @@ pub const MASKED_FOLDERS: &[&CStr] = &[
     c"proc/scsi",
     c"proc/tty",
 ];
+/// The program that puts the rules of the packet filter in force, where packages install it.
+pub const FILTER: &str = "/usr/sbin/nft";
+/// What a sandbox with network sees in place of its image's own, read-only: name, and where.
+pub const NETWORK_FILES: [(&CStr, &str); 2] =
+    [(c"resolv.conf", "/etc/resolv.conf"), (c"nsswitch.conf", "/etc/nsswitch.conf")];
 /// What programs cannot change, whoever they are.
 pub const READ_ONLY: &[&CStr] = &[c"proc/sys", c"proc/sysrq-trigger"];
 

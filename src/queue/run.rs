@@ -20,11 +20,12 @@ use crate::base::id::{JobId, LogId};
 use crate::base::time::{Clock, Instant};
 use crate::job::limits::{Limits, inodes_of};
 use crate::job::record::{Attempt, PhaseResult, Ran};
-use crate::job::request::Request;
+use crate::job::request::{Reach, Request};
 use crate::job::state::status_of;
 use crate::job::termination::Termination;
 use crate::launch::{InputFile, Launcher, Program, SandboxLimits, SandboxRequest, Tree};
 use crate::output::{AttemptLog, Mark, Phase};
+use crate::plan::Network;
 
 /// An end before the program ran.
 type Early = Box<Termination>;
@@ -171,6 +172,7 @@ impl Attempting<'_> {
         let request = SandboxRequest {
             label: label(self.task.id, self.task.number, step.phase),
             root: self.task.request.image.root(),
+            network: network_of(step.phase, self.task.request.reach),
             program: step.program,
             files: step.files,
             stdin: step.stdin,
@@ -206,6 +208,14 @@ impl Attempting<'_> {
 
 fn early(message: String) -> Early {
     Box::new(setup_failed(message))
+}
+
+/// A compiler reaches nothing, whatever its program may.
+pub(super) const fn network_of(phase: Phase, reach: Reach) -> Network {
+    match (phase, reach) {
+        (Phase::Run, Reach::Outside) => Network::Egress,
+        (Phase::Compile, _) | (Phase::Run, Reach::Nothing) => Network::Isolated,
+    }
 }
 
 pub(super) fn sandbox_limits(phase: &PhaseLimits, limits: &Limits) -> SandboxLimits {
@@ -245,6 +255,13 @@ mod test {
         let label = label(JobId::new(), u32::MAX, Phase::Compile);
         assert!(label.ends_with(b"\0"));
         assert!(label.trim_ascii_end().starts_with(b"job "));
+    }
+
+    #[test]
+    fn only_the_program_itself_reaches_the_outside() {
+        assert_eq!(network_of(Phase::Run, Reach::Outside), Network::Egress);
+        assert_eq!(network_of(Phase::Compile, Reach::Outside), Network::Isolated);
+        assert_eq!(network_of(Phase::Run, Reach::Nothing), Network::Isolated);
     }
 
     #[test]

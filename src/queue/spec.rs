@@ -3,7 +3,7 @@ use oci_spec::runtime::Spec;
 
 use super::outcome::PhaseLimits;
 use super::program;
-use super::run::sandbox_limits;
+use super::run::{network_of, sandbox_limits};
 use super::runtimes::Runtimes;
 use crate::base::id::TreeId;
 use crate::job::record::Record;
@@ -28,7 +28,8 @@ pub fn of(record: &Record, phase: Phase, runtimes: &Runtimes, isolation: &Isolat
     };
     let Some(started) = started else { return Ok(None) };
     let limits = sandbox_limits(&PhaseLimits::of(phase, &record.request.limits), &record.request.limits);
-    let plan = launch::plan_of(image.root(), TreeId(0), &limits).map_err(|error| error.to_string())?;
+    let network = network_of(phase, record.request.reach);
+    let plan = launch::plan_of(image.root(), network, TreeId(0), &limits).map_err(|error| error.to_string())?;
     let directory = std::str::from_utf8(&started.cwd).ok().and_then(|path| BoxPath::try_from(path).ok());
     let directory = directory.ok_or("the working directory is no path")?;
     let program = Program { arguments: started.argv, variables: started.env, directory };

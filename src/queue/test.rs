@@ -12,8 +12,8 @@ use crate::base::size::ByteSize;
 use crate::base::time::{SystemClock, Timestamp};
 use crate::job::limits::Limits;
 use crate::job::record::{Attempt, Ran};
-use crate::job::request::Work;
 use crate::job::request::offer::UsedImage;
+use crate::job::request::{Reach, Work};
 use crate::output::{LogReader, LogWriter, Mark, Phase, Policy, Stream};
 use crate::store::JobFilter;
 
@@ -40,6 +40,7 @@ pub(super) fn request() -> Request {
             compile_wall: Duration::from_secs(10),
             compile_memory: ByteSize::mib(512),
         },
+        reach: Reach::Nothing,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::base::id::JobId;
 use crate::base::time::{Clock, instant};
 use crate::job::limits::Limits;
 use crate::job::request::offer::UsedImage;
-use crate::job::request::{Request, Work};
+use crate::job::request::{Reach, Request, Work};
 use crate::job::termination::Termination;
 
 /// The whole self-test. What has not begun by then is not tried: a client waits somewhat longer for an answer.
@@ -72,8 +72,15 @@ async fn run_within(longest: Duration, runs: &impl Runs, clock: &dyn Clock, host
 
 fn request(attempt: &str, limits: &Limits, host: &[String]) -> Request {
     let work = Work::Probe { attempt: attempt.to_owned() };
-    let (args, image) = (host.to_vec(), UsedImage::Host);
-    Request { work, image, args, stdin: Vec::new(), environment: Vec::new(), limits: *limits }
+    Request {
+        work,
+        image: UsedImage::Host,
+        args: host.to_vec(),
+        stdin: Vec::new(),
+        environment: Vec::new(),
+        limits: *limits,
+        reach: Reach::Nothing,
+    }
 }
 
 fn judged(attempts: &[&'static Attempt], ran: &Result<Ran, NotRun>) -> Vec<Finding> {

@@ -134,7 +134,8 @@ const fn permit(phase: Phase, request: &Request) -> Result<Phase, Lost> {
             | Request::Adopt { .. }
             | Request::End { .. }
             | Request::DropTag { .. }
-            | Request::DropImage { .. },
+            | Request::DropImage { .. }
+            | Request::Network(_),
         ) => Err(Lost::OutOfPhase("a request before Hello")),
         (Phase::Greeting, Request::Hello { .. })
         | (
@@ -152,7 +153,8 @@ const fn permit(phase: Phase, request: &Request) -> Result<Phase, Lost> {
             | Request::Adopt { .. }
             | Request::End { .. }
             | Request::DropTag { .. }
-            | Request::DropImage { .. },
+            | Request::DropImage { .. }
+            | Request::Network(_),
         ) => Ok(Phase::Serving),
     }
 }

@@ -7,14 +7,16 @@ use nix::sched::CloneFlags;
 
 use super::Host;
 use super::descriptors;
+use super::egress::Outside;
 use super::identity;
-use super::mold::Order;
+use super::mold::{Network, Order};
 use super::number::Number;
 use super::sandbox::{Job, Phase, Sandbox};
 use super::stock::Wish;
 use super::tree::{self, NamedTree, Size, Tree};
 use crate::base::id::{ProcessId, TreeId};
 use crate::base::time::Instant;
+use crate::plan;
 use crate::plan::ceiling::Refusal;
 use crate::plan::limits::Limits;
 use crate::plan::mount::{BoxPath, Mount, MountAccess, MountSource, Root};
@@ -50,7 +52,11 @@ fn at(name: &'static str) -> impl FnOnce(io::Error) -> CreateError {
 pub(super) fn with_work(host: &Host, number: Number, wish: &Wish, now: Instant) -> Result<Sandbox, CreateError> {
     let lease = host.blocks.take().ok_or_else(no_block)?;
     let tree = Tree::create(&host.stage, number, wish.work, lease).map_err(at("make /work"))?;
-    match at_work(&tree).and_then(|work| prepare(host, number, &[work], (wish.root, &wish.limits), now)) {
+    let made = at_work(&tree).and_then(|work| {
+        let parts = Parts { mounted: &[work], root: wish.root, limits: &wish.limits, outside: None };
+        prepare(host, number, parts, now)
+    });
+    match made {
         Ok(sandbox) => Ok(Sandbox { work: Some(tree), ..sandbox }),
         Err(error) => {
             host.note_left(tree.remove(&host.disposal, &host.single));
@@ -64,38 +70,56 @@ fn at_work(tree: &Tree) -> Result<Mounted<'_>, CreateError> {
     Ok(Mounted { tree, target, attributes: Attributes::NONE })
 }
 
+/// What was asked for, and the way to the outside where it has one.
+pub(super) struct Asked<'a> {
+    pub(super) start: &'a Start,
+    pub(super) outside: Option<Outside>,
+}
+
 /// Makes one with the trees that a plan mounts.
 pub(super) fn with_trees(
     host: &Host,
     number: Number,
     trees: &[NamedTree],
-    start: &Start,
+    Asked { start, outside }: Asked<'_>,
     now: Instant,
 ) -> Result<Sandbox, CreateError> {
-    let wanted = (start.plan.root, &start.plan.limits);
-    prepare(host, number, &find_trees(trees, &start.plan.mounts)?, wanted, now)
+    let Start { plan, .. } = start;
+    let mounted = &find_trees(trees, &plan.mounts)?;
+    prepare(host, number, Parts { mounted, root: plan.root, limits: &plan.limits, outside }, now)
+}
+
+/// What differs between sandboxes.
+struct Parts<'a> {
+    mounted: &'a [Mounted<'a>],
+    root: Root,
+    limits: &'a Limits,
+    outside: Option<Outside>,
 }
 
 /// Makes it. When it comes back init is on its way.
-fn prepare(
-    host: &Host,
-    number: Number,
-    mounted: &[Mounted<'_>],
-    (root, limits): (Root, &Limits),
-    now: Instant,
-) -> Result<Sandbox, CreateError> {
+fn prepare(host: &Host, number: Number, parts: Parts<'_>, now: Instant) -> Result<Sandbox, CreateError> {
+    let Parts { mounted, root, limits, outside } = parts;
     // All phases of a job have the ids of its tree.
     let lease = match mounted.first() {
         Some(first) => first.tree.lease(),
         None => host.blocks.take().ok_or_else(no_block)?,
     };
     let block = lease.block();
-    let network = lease.take_network();
+    let (reach, network) = match outside {
+        Some(_) => (plan::Network::Egress, None),
+        None => (plan::Network::Isolated, lease.take_network()),
+    };
     let temporary_size = Size { bytes: limits.temporary, inodes: limits.temporary_inodes };
     let temporary = tree::private_temporary(temporary_size, block).map_err(at("make /tmp"))?;
     let (channel, far) = socket::pair().map_err(at("make the channel to init"))?;
     let group = host.layout.create(number, limits).map_err(at("make the cgroup"))?;
     let Child { pid, pidfd } = (|| {
+        let mut trees = copies(mounted).map_err(at("copy the trees"))?;
+        let given = outside.map(|Outside { namespace, mounts }| {
+            trees.extend(mounts);
+            namespace
+        });
         let order = Order {
             mold: host.mold.as_fd(),
             block,
@@ -103,8 +127,12 @@ fn prepare(
             device: host.template.device().map_err(at("copy /dev"))?,
             temporary: temporary.as_fd(),
             group: &group,
-            trees: copies(mounted).map_err(at("copy the trees"))?,
-            network: network.as_ref().map(OwnedFd::as_fd),
+            trees,
+            network: match (&given, &network) {
+                (Some(given), _) => Network::Given(given.as_fd()),
+                (None, Some(kept)) => Network::Kept(kept.as_fd()),
+                (None, None) => Network::New,
+            },
         };
         order.send(channel.as_fd()).map_err(at("send init what to build"))?;
         let what = Program { file: host.init.as_fd(), name: c"init", socket: far.as_fd(), number: CHANNEL };
@@ -122,6 +150,7 @@ fn prepare(
         temporary_size,
         work: None,
         network,
+        reach,
         lease,
         begun: now,
         job: None,

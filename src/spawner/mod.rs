@@ -9,6 +9,7 @@ mod connection;
 mod create;
 mod descriptors;
 mod disposal;
+mod egress;
 mod identity;
 mod image;
 mod landlock;
@@ -52,8 +53,9 @@ struct Host {
     /// What init builds each sandbox from.
     mold: OwnedFd,
     init: OwnedFd,
+    instance: InstanceId,
     /// Held as long as the spawner lives, so that no two serve one instance.
-    _instance: nix::fcntl::Flock<std::fs::File>,
+    instance_lock: nix::fcntl::Flock<std::fs::File>,
 }
 
 impl Host {

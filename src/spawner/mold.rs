@@ -17,7 +17,9 @@ use super::landlock::Policy;
 use super::network::Unused;
 use crate::plan::JOB_ID;
 use crate::plan::mount::BoxPath;
-use crate::plan::protocol::{BUILD, BUILD_BYTES, BUILD_DESCRIPTORS, MOLD_MAGIC, step};
+use crate::plan::protocol::{
+    BUILD, BUILD_BYTES, BUILD_DESCRIPTORS, MOLD_MAGIC, NETWORK_GIVEN, NETWORK_KEPT, NETWORK_NEW, step,
+};
 use crate::plan::standard::{
     self, HOSTNAME, MASKED_FILES, MASKED_FOLDERS, OOM_SCORE_ADJ, READ_ONLY, ResourceLimit, UMASK,
 };
@@ -72,8 +74,28 @@ pub(super) struct Order<'a> {
     pub(super) temporary: BorrowedFd<'a>,
     pub(super) group: &'a Group,
     pub(super) trees: Vec<(OwnedFd, BoxPath, Attributes)>,
-    /// Of an earlier sandbox of the same block.
-    pub(super) network: Option<BorrowedFd<'a>>,
+    pub(super) network: Network<'a>,
+}
+
+/// Which network namespace a sandbox has.
+#[derive(Clone, Copy)]
+pub(super) enum Network<'a> {
+    /// A new one.
+    New,
+    /// That of an earlier sandbox of the same block, unless it was used.
+    Kept(BorrowedFd<'a>),
+    /// This one, which has a link to the outside.
+    Given(BorrowedFd<'a>),
+}
+
+impl<'a> Network<'a> {
+    const fn number_and_descriptor(self) -> (u32, Option<BorrowedFd<'a>>) {
+        match self {
+            Self::New => (NETWORK_NEW, None),
+            Self::Kept(network) => (NETWORK_KEPT, Some(network)),
+            Self::Given(network) => (NETWORK_GIVEN, Some(network)),
+        }
+    }
 }
 
 impl Order<'_> {
@@ -84,7 +106,8 @@ impl Order<'_> {
         packet.words([BUILD, self.block.outside(0)]);
         packet.length(join.len())?;
         packet.length(self.trees.len())?;
-        packet.words([u32::from(self.network.is_some())]);
+        let (kind, network) = self.network.number_and_descriptor();
+        packet.words([kind]);
         for (_tree, target, attributes) in &self.trees {
             packet.words([attributes.bits()?]);
             packet.string(target.below_root().as_bytes())?;
@@ -92,7 +115,7 @@ impl Order<'_> {
         let mut beside = vec![self.mold, self.root.as_fd(), self.device.as_fd(), self.temporary];
         beside.extend(join.iter().map(AsFd::as_fd));
         beside.extend(self.trees.iter().map(|(tree, ..)| tree.as_fd()));
-        beside.extend(self.network);
+        beside.extend(network);
         if packet.0.len() > BUILD_BYTES || beside.len() > BUILD_DESCRIPTORS {
             return Err(io::Error::other("a sandbox with more mounts than fit into one order"));
         }

@@ -17,6 +17,7 @@ use nix::unistd::{Uid, geteuid};
 use super::Host;
 use super::cgroup::Layout;
 use super::disposal::Disposal;
+use super::egress;
 use super::identity::{self, Blocks};
 use super::image::{Template, make_folder};
 use super::landlock::Policy;
@@ -71,6 +72,9 @@ pub(super) fn prepare(instance: InstanceId, images: Option<&Path>) -> io::Result
     let lock = lock_instance(instance)?;
     let blocks = Blocks::reserve(Path::new(RUN), instance).map_err(say("reserve user ids"))?;
     let layout = Layout::prepare(instance).map_err(say("prepare the cgroups"))?;
+    if let Err(error) = egress::sweep(instance) {
+        tracing::warn!(%error, "what an earlier start left of its network stays");
+    }
     own_mounts().map_err(say("make a mount namespace"))?;
     hide_uptime().map_err(say("make a time namespace"))?;
     let stage = Path::new(STAGE);
@@ -96,7 +100,8 @@ pub(super) fn prepare(instance: InstanceId, images: Option<&Path>) -> io::Result
         landlock: policy.version,
         mold,
         init,
-        _instance: lock,
+        instance,
+        instance_lock: lock,
     })
 }
 

@@ -17,6 +17,7 @@ use super::number::Number;
 use super::tree::{self, Free, Size, Tree};
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::time::{Instant, micros};
+use crate::plan::Network;
 use crate::plan::limits::Limits;
 use crate::plan::mount::Root;
 use crate::sys::process;
@@ -47,8 +48,10 @@ pub(super) struct Sandbox {
     pub(super) temporary_size: Size,
     /// What is mounted at `/work`, until a job takes it.
     pub(super) work: Option<Tree>,
-    /// Its network namespace, once it stands; until then one that it may take.
+    /// Its network namespace, once it stands; until then one that it may take. None of a sandbox that reaches the outside:
+    /// that one goes with it.
     pub(super) network: Option<OwnedFd>,
+    pub(super) reach: Network,
     pub(super) lease: Rc<Lease>,
     pub(super) begun: Instant,
     /// What it does, once somebody asked.
@@ -105,7 +108,7 @@ impl Sandbox {
     /// It stands. What was counted until now is not the program's.
     pub(super) fn ready(&mut self, made_network: bool) -> io::Result<()> {
         self.group.begin()?;
-        if made_network || self.network.is_none() {
+        if self.reach == Network::Isolated && (made_network || self.network.is_none()) {
             self.network = Some(process::namespace_of(&self.pid, "net")?);
         }
         self.phase = Phase::Ready;

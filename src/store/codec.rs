@@ -67,7 +67,7 @@ pub(super) fn request(record: &Record) -> Result<(Extent, Vec<u8>), StoreError> 
 }
 
 fn without_texts(request: &Request) -> (Request, Cow<'_, [u8]>) {
-    let Request { work, image, args, stdin: _, environment, limits } = request;
+    let Request { work, image, args, stdin: _, environment, limits, reach } = request;
     let (work, code) = match work {
         Work::Source { language, code } => {
             (Work::Source { language: language.clone(), code: String::new() }, Cow::Borrowed(code.as_bytes()))
@@ -79,8 +79,8 @@ fn without_texts(request: &Request) -> (Request, Cow<'_, [u8]>) {
         Work::Command { command } => (Work::Command { command: command.clone() }, Cow::Borrowed(&[][..])),
         Work::Probe { attempt } => (Work::Probe { attempt: attempt.clone() }, Cow::Borrowed(&[][..])),
     };
-    let (image, args, environment, limits) = (image.clone(), args.clone(), environment.clone(), *limits);
-    (Request { work, image, args, stdin: Vec::new(), environment, limits }, code)
+    let (image, args, environment, limits, reach) = (image.clone(), args.clone(), environment.clone(), *limits, *reach);
+    (Request { work, image, args, stdin: Vec::new(), environment, limits, reach }, code)
 }
 
 fn without_content(file: &SourceFile) -> SourceFile {

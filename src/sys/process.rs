@@ -9,6 +9,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
+use crate::sys::socket;
+
 /// Proof that this process has exactly one thread.
 #[derive(Debug)]
 pub struct SingleThreaded(());
@@ -253,9 +255,42 @@ pub fn hold_until_end_of_file(
     }
 }
 
+/// A copy of this process that works beside it.
+#[derive(Debug)]
+pub struct Helper<'a> {
+    /// What it is called.
+    pub name: &'a CStr,
+    /// Its end of the channel to this process.
+    pub channel: BorrowedFd<'a>,
+    /// What it holds open as long as it lives.
+    pub held: BorrowedFd<'a>,
+}
+
+/// Starts it with nothing but these descriptors and the standard error. It does `work`, to which its end of the channel is
+/// given, and ends with the code that this gives.
+///
+/// # Errors
+/// What the kernel says.
+pub fn start_helper<F>(single: &SingleThreaded, helper: &Helper<'_>, work: F) -> io::Result<OwnedFd>
+where
+    F: FnOnce(OwnedFd) -> i32,
+{
+    match clone(single)? {
+        Clone::Parent(pidfd) => Ok(pidfd),
+        Clone::Child => {
+            let arranged = duplicate_to(helper.channel, 0)
+                .and_then(|()| duplicate_to(helper.held, 1))
+                .and_then(|()| close_from(3))
+                .and_then(|()| Ok(nix::sys::prctl::set_name(helper.name)?))
+                .and_then(|()| socket::inherited(0));
+            leave(arranged.map_or(1, work))
+        }
+    }
+}
+
 /// Closes every descriptor from `first` up, whoever thinks to own it.
 fn close_from(first: u32) -> io::Result<()> {
-    // SAFETY: no pointer is passed; the one caller is a child that uses none of them any more.
+    // SAFETY: no pointer is passed; the callers are children that use none of them any more.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -3,6 +3,7 @@
 //! Little-endian, versioned, bounded; described in docs/PROTOCOL.md. Descriptors travel beside a
 //! message (unix(7), `SCM_RIGHTS`). Not here: the socket itself, and who may say what when.
 pub mod codec;
+pub mod network;
 pub mod plan;
 pub mod reply;
 pub mod request;

@@ -31,6 +31,13 @@ pub enum Reply {
         /// Why.
         refusal: Refusal,
     },
+    /// Jobs can use the network.
+    NetworkMade,
+    /// They cannot.
+    NetworkRefused {
+        /// Why.
+        refusal: Refusal,
+    },
     /// A sandbox will not be made, or an operation on it is not done. Its job ends; the connection stays.
     Refused {
         /// Which.
@@ -215,6 +222,8 @@ impl Reply {
                 writer.u64(tree.0);
                 put_refusal(&mut writer, refusal);
             }
+            Self::NetworkMade => {}
+            Self::NetworkRefused { refusal } => put_refusal(&mut writer, refusal),
             Self::Refused { sandbox, refusal } => {
                 writer.u64(sandbox.0);
                 put_refusal(&mut writer, refusal);
@@ -260,6 +269,8 @@ impl Reply {
             Self::Ended { .. } => 108,
             Self::Dropped { .. } => 109,
             Self::Kept { .. } => 110,
+            Self::NetworkMade => 111,
+            Self::NetworkRefused { .. } => 112,
         }
     }
 
@@ -308,6 +319,8 @@ impl Reply {
             },
             109 => Self::Dropped { removal: reader.u64()? },
             110 => Self::Kept { removal: reader.u64()?, refusal: take_refusal(reader)? },
+            111 => Self::NetworkMade,
+            112 => Self::NetworkRefused { refusal: take_refusal(reader)? },
             other => return Err(Malformed::Unknown { field: "reply", value: other.into() }),
         })
     }
@@ -361,6 +374,8 @@ mod test {
             Reply::Welcome { isolation: Isolation { cgroups: String::from("cgroup v2"), landlock: Some(2) }, pid: 7 },
             Reply::TreeMade { tree: TreeId(1), first_id: 7 },
             Reply::TreeRefused { tree: TreeId(1), refusal: refusal.clone() },
+            Reply::NetworkMade,
+            Reply::NetworkRefused { refusal: refusal.clone() },
             Reply::Refused { sandbox: SandboxId(1), refusal: refusal.clone() },
             Reply::Dropped { removal: 1 },
             Reply::Kept { removal: 2, refusal },

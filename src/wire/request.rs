@@ -3,8 +3,9 @@ use crate::base::digest::Digest;
 use crate::base::id::{ProcessId, SandboxId, TreeId};
 use crate::plan::Plan;
 use crate::plan::mount::Root;
+use crate::plan::network::Policy;
 use crate::wire::codec::{Malformed, Reader, Writer};
-use crate::wire::plan;
+use crate::wire::{network, plan};
 
 /// Bytes of a label: the spawner keeps it with a sandbox and gives it back in a listing.
 pub const LABEL: usize = 64;
@@ -110,6 +111,8 @@ pub enum Request {
         /// Which.
         digest: Digest,
     },
+    /// Make what jobs need to use the network. Once, before the first of them.
+    Network(Box<Policy>),
 }
 
 /// The body of [`Request::Start`].
@@ -167,6 +170,7 @@ impl Request {
                 writer.u64(*removal);
                 writer.bytes(&digest.0);
             }
+            Self::Network(policy) => network::put(&mut writer, policy),
         }
         writer.finish()
     }
@@ -188,6 +192,7 @@ impl Request {
             Self::End { .. } => 13,
             Self::DropTag { .. } => 14,
             Self::DropImage { .. } => 15,
+            Self::Network(_) => 16,
         }
     }
 
@@ -233,6 +238,7 @@ impl Request {
             13 => Self::End { sandbox: take_sandbox(reader)? },
             14 => Self::DropTag { removal: reader.u64()?, file: reader.text()?.to_owned() },
             15 => Self::DropImage { removal: reader.u64()?, digest: Digest(reader.array()?) },
+            16 => Self::Network(Box::new(network::take(reader)?)),
             other => return Err(Malformed::Unknown { field: "request", value: other.into() }),
         })
     }
@@ -306,6 +312,7 @@ mod test {
             Request::End { sandbox: SandboxId(1) },
             Request::DropTag { removal: 1, file: String::from("python:3.13") },
             Request::DropImage { removal: 2, digest: Digest([5; 32]) },
+            Request::Network(Box::new(crate::plan::network::test::policy())),
         ] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }

@@ -52,6 +52,7 @@ pub(crate) fn state(core: FakeCore) -> ApiState {
             max_request_size: BODY_AT_MOST,
             request_time: Duration::from_millis(500),
             queue_time: Duration::from_secs(100),
+            network_access: false,
         },
         everybody: Principal::unauthenticated_admin(),
     }

@@ -49,6 +49,7 @@ fn answer(socket: &OwnedFd, request: Request, descriptors: Vec<OwnedFd>) -> io::
             say(Reply::Ended { sandbox, cause, counters })
         }
         Request::DropTree { .. } | Request::End { .. } => Ok(()),
+        Request::Network(_) => say(Reply::NetworkMade),
         Request::Exec { .. }
         | Request::Signal { .. }
         | Request::Resize { .. }

@@ -16,7 +16,7 @@ use kiln::base::time::{Clock as _, SystemClock, instant};
 use kiln::job::limits::Limits;
 use kiln::job::record::{Attempt, Family, Head, Ran, Record, SCHEMA, Wanted};
 use kiln::job::request::offer::UsedImage;
-use kiln::job::request::{Request, Work};
+use kiln::job::request::{Reach, Request, Work};
 use kiln::job::state::State;
 use kiln::job::termination::{Reason, Termination};
 use kiln::store::{Store, StoreError};
@@ -123,6 +123,7 @@ fn queued() -> Record {
             stdin: Vec::new(),
             environment: Vec::new(),
             limits,
+            reach: Reach::Nothing,
         },
         wanted: Wanted::Run,
         observed: State::Queued,

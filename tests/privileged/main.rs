@@ -20,6 +20,8 @@ mod descendants;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod egress;
+#[cfg(test)]
 mod footprint;
 #[cfg(test)]
 mod golden;

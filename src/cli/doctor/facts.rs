@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::doctor::cgroup::{self, Cgroups};
+use crate::config::{Network, Sandbox};
 use crate::lang::Languages;
+use crate::plan::standard::FILTER;
 
 /// What was found on a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +31,20 @@ pub struct Facts {
     pub swap_kib: Option<u64>,
     /// The spawner's program.
     pub spawner: Program,
+    /// What jobs with network need, where the operator wants them to have it.
+    pub network: Option<NetworkFacts>,
     /// Programs that languages need, with the language's id.
     pub tools: Vec<(String, Program)>,
+}
+
+/// What jobs with network need of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkFacts {
+    /// The program that sets the packet filter.
+    pub filter: Program,
+    /// Whether the host passes on what is not for it, by each version of IP that jobs have; absent where the kernel has
+    /// no such version.
+    pub forwarding: Vec<(&'static str, Option<bool>)>,
 }
 
 /// A path, and whether a program is there.
@@ -43,7 +57,7 @@ pub struct Program {
 }
 
 /// Gathers the facts.
-pub fn gather(spawner: &Path, languages: &Languages) -> Facts {
+pub fn gather(sandbox: &Sandbox, network: &Network, languages: &Languages) -> Facts {
     let status = text("/proc/self/status").unwrap_or_default();
     let mounts = text("/proc/self/mountinfo").unwrap_or_default();
     let own = text("/proc/self/cgroup").unwrap_or_default();
@@ -57,9 +71,19 @@ pub fn gather(spawner: &Path, languages: &Languages) -> Facts {
         landlock: crate::sys::landlock::version().ok(),
         cgroups: cgroups(&mounts, &own),
         swap_kib: text("/proc/meminfo").and_then(|info| field(&info, "SwapTotal:", 0)?.parse().ok()),
-        spawner: program(spawner),
+        spawner: program(&sandbox.spawner_path),
+        network: network.egress.then(|| network_facts(network)),
         tools: tools(languages),
     }
+}
+
+fn network_facts(network: &Network) -> NetworkFacts {
+    let is_on = |path: &str| text(path).map(|value| value.trim() == "1");
+    let mut forwarding = vec![("net.ipv4.ip_forward", is_on("/proc/sys/net/ipv4/ip_forward"))];
+    if network.policy.subnet6.is_some() {
+        forwarding.push(("net.ipv6.conf.all.forwarding", is_on("/proc/sys/net/ipv6/conf/all/forwarding")));
+    }
+    NetworkFacts { filter: program(Path::new(FILTER)), forwarding }
 }
 
 fn cgroups(mounts: &str, own: &str) -> Cgroups {
@@ -107,6 +131,8 @@ fn field<'a>(text: &'a str, name: &str, index: usize) -> Option<&'a str> {
 #[cfg(test)]
 mod test {
     use super::*;
+    use crate::config::Config;
+    use crate::config::layers::Sources;
 
     #[test]
     fn a_field_is_found_by_the_name_of_its_line() {
@@ -118,7 +144,10 @@ mod test {
 
     #[test]
     fn this_host_has_a_kernel_and_no_spawner_in_nowhere() {
-        let facts = gather(Path::new("/nowhere/kiln-spawner"), &Languages::embedded().unwrap());
+        let config =
+            Config::load(&Sources { executable: PathBuf::from("/nowhere/kiln"), ..Sources::default() }).unwrap();
+        let facts = gather(&config.sandbox, &config.network, &Languages::embedded().unwrap());
+        assert_eq!(facts.network, None);
         assert!(facts.kernel.is_some() && facts.uid.is_some() && facts.capabilities.is_some());
         assert!(!facts.spawner.found);
         assert!(facts.tools.iter().any(|(language, _)| language == "python"));

@@ -2,7 +2,7 @@
 use std::fmt;
 
 use crate::cli::doctor::cgroup::Cgroups;
-use crate::cli::doctor::facts::Facts;
+use crate::cli::doctor::facts::{Facts, NetworkFacts};
 
 /// `mount_setattr` and `cgroup.kill` came with 5.12 and 5.14; the others are older.
 const OLDEST_KERNEL: (u32, u32) = (5, 14);
@@ -91,6 +91,7 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
     checks.extend(CONTROLLERS.map(|(name, v1)| controller(&facts.cgroups, name, v1)));
     checks.push(swap(facts));
     checks.push(spawner(facts));
+    checks.extend(facts.network.iter().flat_map(network));
     checks.extend(tools(facts));
     checks
 }
@@ -215,6 +216,24 @@ fn spawner(facts: &Facts) -> Check {
         return check("spawner", Verdict::Ok, path, "");
     }
     check("spawner", Verdict::Fail, format!("{path} is no program"), fix)
+}
+
+/// Only where jobs are to have it.
+fn network(facts: &NetworkFacts) -> Vec<Check> {
+    let path = facts.filter.path.display().to_string();
+    let fact = if facts.filter.found { path } else { format!("{path} is not there") };
+    let fix = "apt-get install nftables, or set network.egress to false";
+    let mut checks = vec![check("network filter", ok_if(facts.filter.found), fact, fix)];
+    for (setting, on) in &facts.forwarding {
+        let (verdict, fact) = match on {
+            Some(true) => (Verdict::Ok, format!("{setting} is on")),
+            Some(false) => (Verdict::Ok, format!("{setting} is off; kiln switches it on when it starts")),
+            None => (Verdict::Fail, format!("{setting} is not there")),
+        };
+        let fix = "the kernel lacks this version of IP: set network.subnet6 to null for IPv6";
+        checks.push(check("network forwarding", verdict, fact, fix));
+    }
+    checks
 }
 
 /// The host's own programs serve the `host` image; a missing one only takes its language away.

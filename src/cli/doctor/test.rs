@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::cli::doctor::cgroup::{Cgroups, Hierarchy, Unified};
-use crate::cli::doctor::facts::{Facts, Program};
+use crate::cli::doctor::facts::{Facts, NetworkFacts, Program};
 use crate::cli::doctor::judge::{Verdict, judge};
 use crate::cli::doctor::{healthy, print};
 
@@ -33,6 +33,10 @@ fn good() -> Facts {
         },
         swap_kib: Some(1024),
         spawner: program("/usr/bin/kiln-spawner"),
+        network: Some(NetworkFacts {
+            filter: program("/usr/sbin/nft"),
+            forwarding: vec![("net.ipv4.ip_forward", Some(false)), ("net.ipv6.conf.all.forwarding", Some(true))],
+        }),
         tools: vec![(String::from("c"), program("/usr/bin/gcc"))],
     }
 }
@@ -179,4 +183,13 @@ fn a_line_has_verdict_name_fact_and_fix() {
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains("ok   architecture: x86_64\n"), "{text}");
     assert!(text.contains("FAIL root: uid 7 — run as root"), "{text}");
+}
+
+#[test]
+fn jobs_with_network_need_the_packet_filter_and_forwarding() {
+    let change = |facts: &mut Facts| facts.network.iter_mut().for_each(|network| network.filter.found = false);
+    check(change, "network filter", Verdict::Fail, "/usr/sbin/nft is not there");
+    let change = |facts: &mut Facts| facts.network.iter_mut().for_each(|network| network.forwarding[1].1 = None);
+    check(change, "network forwarding", Verdict::Fail, "net.ipv6.conf.all.forwarding is not there");
+    assert!(!judge(&Facts { network: None, ..good() }).iter().any(|check| check.name.starts_with("network")));
 }

@@ -42,6 +42,9 @@ pub(in crate::cli) struct RunArguments {
     /// One variable of the program's environment; may be repeated
     #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(super) environment: Vec<(String, String)>,
+    /// Let the program use the network, where the operator permits it
+    #[arg(long)]
+    pub(super) network: bool,
     /// Print the job as JSON when it has ended, instead of what it prints
     #[arg(long)]
     pub(super) json: bool,

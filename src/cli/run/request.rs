@@ -59,6 +59,9 @@ pub(super) fn body(arguments: &RunArguments, program: Program, stdin: &[u8]) -> 
         let pairs = arguments.environment.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
         add("environment", Value::Object(pairs.collect()));
     }
+    if arguments.network {
+        add("network_access", true.into());
+    }
     limits(&mut add, &arguments.limits);
     add("async", true.into());
     Value::Object(body)
@@ -189,6 +192,7 @@ mod test {
         assert_eq!(body["environment"], json!({"A": "b=c", "D": ""}));
         assert_eq!(body["stdin"], "in");
         assert_eq!(source(&["a.py"], b"\xff")["stdin_base64"], "/w==");
+        assert_eq!(source(&["a.py", "--network"], b"")["network_access"], true);
     }
 
     #[test]
@@ -233,6 +237,7 @@ mod test {
     fn the_daemon_knows_every_member() {
         let words = [
             "a.py",
+            "--network",
             "--image",
             "host",
             "--language-version",

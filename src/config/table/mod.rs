@@ -3,6 +3,7 @@
 //! The names of variables, the reading of the file, the default file and `docs/CONFIG.md` are all
 //! made from these rows. Not here: what the server does with a setting.
 mod job;
+mod network;
 mod rows;
 
 use crate::config::kind::Kind;
@@ -89,6 +90,11 @@ pub const SECTIONS: &[Section] = &[
     ),
     section("api.security", "Bounds on requests, and where browsers may come from."),
     section("sandbox", "The root side."),
+    section(
+        "network",
+        "What jobs reach that ask for network_access. Whatever is set here, they never reach this host, each other, \
+         link-local addresses or metadata services.",
+    ),
 ];
 
 const fn section(path: &'static str, describes: &'static str) -> Section {
@@ -97,7 +103,7 @@ const fn section(path: &'static str, describes: &'static str) -> Section {
 
 /// The settings in the order of the default file.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    rows::BEFORE_JOBS.iter().chain(job::ROWS).chain(rows::AFTER_JOBS)
+    rows::BEFORE_JOBS.iter().chain(job::ROWS).chain(rows::AFTER_JOBS).chain(network::ROWS)
 }
 
 /// The setting of this path.

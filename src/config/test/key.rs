@@ -1,7 +1,7 @@
 //! Every key of the table: by file, by variable, by alias, by flag; absent, of a wrong type, out of range.
 use std::collections::BTreeSet;
 
-use crate::config::kind::{Kind, Presence};
+use crate::config::kind::{Hosts, Kind, Presence};
 use crate::config::table::{self, Force, Key, Warned};
 use crate::config::test::{load, load_flags, only};
 use crate::config::value::Value;
@@ -25,6 +25,13 @@ fn another(key: &Key) -> (String, String) {
         Kind::Words => ("[\"https://a.example\", b]".to_owned(), "https://a.example, b".to_owned()),
         Kind::Path(_) => same("/another/path"),
         Kind::Secret => same("a text of more than thirty-two bytes"),
+        Kind::Prefix(Presence::Required) => same("10.9.0.0/20"),
+        Kind::Prefix(Presence::Optional) => ("\"fd09::/64\"".to_owned(), "fd09::/64".to_owned()),
+        Kind::Hosts(Hosts::Addresses) => ("[9.9.9.9, \"2001:db8::53\"]".to_owned(), "9.9.9.9,2001:db8::53".to_owned()),
+        Kind::Hosts(Hosts::Prefixes) => ("[192.0.2.0/24, 192.0.2.7]".to_owned(), "192.0.2.0/24, 192.0.2.7".to_owned()),
+        Kind::Hosts(Hosts::Destinations) => {
+            ("[192.168.7.0/24, \"[fd08::1]:443\"]".to_owned(), "192.168.7.0/24,[fd08::1]:443".to_owned())
+        }
     }
 }
 
@@ -32,7 +39,7 @@ fn another(key: &Key) -> (String, String) {
 fn wrong(kind: Kind) -> Vec<String> {
     let mut texts = vec![String::from("{ a: 1 }")];
     let mut more = |list: &[&str]| texts.extend(list.iter().map(|text| String::from(*text)));
-    if !matches!(kind, Kind::Secret | Kind::Path(Presence::Optional)) {
+    if !matches!(kind, Kind::Secret | Kind::Path(Presence::Optional) | Kind::Prefix(Presence::Optional)) {
         more(&["~", "\"\""]);
     }
     if !matches!(kind, Kind::Switch) {
@@ -54,6 +61,8 @@ fn wrong(kind: Kind) -> Vec<String> {
         Kind::Choices(_) => more(&["5", "neither", "[]", "[jwt, neither]", "[[jwt]]"]),
         Kind::Words => more(&["5", "[5]", "[\"\"]", "[[a]]"]),
         Kind::Path(_) => more(&["5", "here", "./here", "[/a]"]),
+        Kind::Prefix(_) => more(&["5", "10.0.0.1/8", "10.0.0.0/33", "fd00::/129", "[10.0.0.0/8]"]),
+        Kind::Hosts(_) => more(&["5", "[5]", "[\"\"]", "neither", "[10.0.0.1/8]", "[\"[fd00::1]\"]", "[10.0.0.1:0]"]),
     }
     texts.extend(out_of_range(kind));
     texts
@@ -81,6 +90,8 @@ fn out_of_range(kind: Kind) -> Vec<String> {
         | Kind::Choices(_)
         | Kind::Words
         | Kind::Path(_)
+        | Kind::Prefix(_)
+        | Kind::Hosts(_)
         | Kind::Secret => Vec::new(),
     }
 }
@@ -176,6 +187,8 @@ fn every_ceiling_and_floor_of_a_range_is_taken() {
             | Kind::Choices(_)
             | Kind::Words
             | Kind::Path(_)
+            | Kind::Prefix(_)
+            | Kind::Hosts(_)
             | Kind::Secret => Vec::new(),
         };
         for end in ends {

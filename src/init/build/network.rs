@@ -1,9 +1,10 @@
-//! The network namespace of a sandbox: one in which nobody ever used the network, or a new one.
+//! The network namespace of a sandbox: one in which nobody ever used the network, or a new one; or the one that was made
+//! for it, with a link to the outside (`spawner::egress`).
 //!
 //! What programs leave by using it, as a connection in `TIME_WAIT`, comes with a packet or a socket that the kernel
 //! counts; so one whose counters all say what they say in a new one is as a new one. Which are looked at, and why:
 //! `spawner::network`.
-use super::order::{Counter, Order};
+use super::order::{Counter, Network, Order};
 use crate::kernel::{self, Errno, Fd, namespace};
 use crate::protocol::{COUNTER_OWN, COUNTER_WHOLE, WORDS_OF_THE_HOST};
 
@@ -11,11 +12,15 @@ use crate::protocol::{COUNTER_OWN, COUNTER_WHOLE, WORDS_OF_THE_HOST};
 const WORDS_BYTES: usize = 2048;
 
 pub(super) fn enter(order: &Order<'_>) -> Result<(), Errno> {
-    if let Some(kept) = order.network {
-        namespace::enter(kept, namespace::NETWORK)?;
-        if is_unused(order)? {
-            return Ok(());
+    match order.network {
+        Network::Given(made) => return namespace::enter(made, namespace::NETWORK),
+        Network::Kept(kept) => {
+            namespace::enter(kept, namespace::NETWORK)?;
+            if is_unused(order)? {
+                return Ok(());
+            }
         }
+        Network::New => {}
     }
     order.made_network.set(true);
     enter_new()

@@ -2,7 +2,7 @@
 use core::cell::Cell;
 
 use crate::kernel::{self, Errno, Fd};
-use crate::protocol::{BUILD, BUILD_DESCRIPTORS, BUILD_FIXED, MOLD_MAGIC};
+use crate::protocol::{BUILD, BUILD_DESCRIPTORS, BUILD_FIXED, MOLD_MAGIC, NETWORK_GIVEN, NETWORK_KEPT, NETWORK_NEW};
 use crate::reading::{List, Reader};
 
 /// The order for this sandbox.
@@ -19,12 +19,21 @@ pub(super) struct Order<'a> {
     pub(super) trees: &'a [Fd],
     /// For each tree, in the same order.
     pub(super) places: List<'a, Place<'a>>,
-    /// Of an earlier sandbox of the same block.
-    pub(super) network: Option<Fd>,
+    pub(super) network: Network,
     /// Set when a new one was made.
     pub(super) made_network: Cell<bool>,
     /// Set when there is one.
     pub(super) ruleset: Cell<Option<Fd>>,
+}
+
+/// Which network namespace the sandbox has.
+#[derive(Clone, Copy)]
+pub(super) enum Network {
+    New,
+    /// Of an earlier sandbox of the same block.
+    Kept(Fd),
+    /// Made for this sandbox, with a link to the outside.
+    Given(Fd),
 }
 
 /// How and where a tree is mounted.
@@ -44,7 +53,7 @@ impl<'a> Order<'a> {
         if from.word()? != BUILD {
             return Err(Errno::PROTO);
         }
-        let (first_id, joins, tree_count, networks) = (from.word()?, from.word()?, from.word()?, from.word()?);
+        let (first_id, joins, tree_count, kind) = (from.word()?, from.word()?, from.word()?, from.word()?);
         let places = from.list_of(tree_count, place)?;
         if !from.is_at_end() {
             return Err(Errno::PROTO);
@@ -53,9 +62,10 @@ impl<'a> Order<'a> {
             descriptors.split_first_chunk::<BUILD_FIXED>().ok_or(Errno::PROTO)?;
         let (join, rest) = rest.split_at_checked(joins as usize).ok_or(Errno::PROTO)?;
         let (trees, rest) = rest.split_at_checked(tree_count as usize).ok_or(Errno::PROTO)?;
-        let network = match (networks, rest.first()) {
-            (0, _) => None,
-            (1, Some(&network)) => Some(network),
+        let network = match (kind, rest.first()) {
+            (NETWORK_NEW, _) => Network::New,
+            (NETWORK_KEPT, Some(&network)) => Network::Kept(network),
+            (NETWORK_GIVEN, Some(&network)) => Network::Given(network),
             _ => return Err(Errno::PROTO),
         };
         let mold = Mold::read(kernel::map_file(mold)?)?;

@@ -67,6 +67,28 @@ pub struct Request {
     pub environment: Vec<(String, String)>,
     /// Limits of the phases.
     pub limits: Limits,
+    /// What the program may reach (`network_access`). Written only where it is not nothing, so that a request from before
+    /// there was a network is the same as one today.
+    #[serde(default, skip_serializing_if = "Reach::is_nothing")]
+    pub reach: Reach,
+}
+
+/// What a program may reach beside itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The outside, as the operator permits.
+    Outside,
+}
+
+impl Reach {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_nothing(&self) -> bool {
+        *self == Self::Nothing
+    }
 }
 
 /// What to run. Later: a command on a remote server. [`read`] makes each but the last.
@@ -152,12 +174,13 @@ pub fn read(body: &Value, policy: &Policy, offer: &Offer) -> Result<Submission, 
     let work::Chosen { work, language, image } = work::read(&mut reader, offer);
     let program = program::read(&mut reader);
     let answer = answer(&mut reader);
-    refuse_network(&mut reader);
+    let reach = reach(&mut reader);
     let limits = limits::read(&mut reader, policy, language);
     match work {
         Some(work) if faults.is_empty() => {
             let program::Program { args, stdin, environment } = program;
-            Ok(Submission { request: Request { work, image, args, stdin, environment, limits }, answer })
+            let request = Request { work, image, args, stdin, environment, limits, reach };
+            Ok(Submission { request, answer })
         }
         _ => Err(faults),
     }
@@ -167,10 +190,9 @@ fn answer(reader: &mut Reader<'_, '_>) -> Answer {
     if reader.flag("async") == Some(true) { Answer::AtOnce } else { Answer::AtTheEnd }
 }
 
-fn refuse_network(reader: &mut Reader<'_, '_>) {
-    if reader.flag("network_access") == Some(true) {
-        reader.fault("network_access", "not built yet: network; leave it out or give false");
-    }
+/// Whether it may be had is for whoever knows the caller and the settings to say.
+fn reach(reader: &mut Reader<'_, '_>) -> Reach {
+    if reader.flag("network_access") == Some(true) { Reach::Outside } else { Reach::Nothing }
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The loop: waits for the socket, the sandboxes and the clock, and acts.
 //!
-//! `requests` is what the server asks, `sandboxes` what becomes of the sandboxes meanwhile.
+//! `requests` is what the server asks, `sandboxes` what becomes of the sandboxes meanwhile, `networks` what the keeper of
+//! networks says.
+mod networks;
 mod requests;
 mod sandboxes;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -20,6 +22,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use super::Host;
 use super::connection::{Connection, Lost};
 use super::create;
+use super::egress::Egress;
 use super::life::Life;
 use super::number::Number;
 use super::sandbox::{Phase, Sandbox};
@@ -36,6 +39,7 @@ const CHANNEL: u64 = 2;
 const PROCESS: u64 = 3;
 const MEMORY: u64 = 4;
 const SIGNAL: u64 = 5;
+const KEEPER: u64 = 6;
 const KINDS: u64 = 8;
 
 /// Events that are taken at once.
@@ -66,6 +70,7 @@ pub(super) struct Server {
     sandboxes: Vec<Sandbox>,
     trees: Vec<NamedTree>,
     stock: Stock,
+    egress: Egress,
     /// When to let go of what is kept, since the last sandbox ended.
     rest: Option<Instant>,
 }
@@ -80,7 +85,8 @@ impl Server {
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL))?;
         let (sandboxes, trees, stock) = (Vec::new(), Vec::new(), Stock::new());
-        Ok(Self { host, epoll, timer, signals, life, connection, sandboxes, trees, stock, rest: None })
+        let egress = Egress::Off;
+        Ok(Self { host, epoll, timer, signals, life, connection, sandboxes, trees, stock, egress, rest: None })
     }
 
     /// Serves until the connection ends, then ends every sandbox and removes what this instance has.
@@ -120,12 +126,14 @@ impl Server {
                 PROCESS => self.on_process(Number(number), now)?,
                 MEMORY => self.on_memory(Number(number), now),
                 SIGNAL => self.on_signal()?,
+                KEEPER => self.on_keeper(now)?,
                 _ => {}
             }
         }
         self.host.disposal.reap();
         self.life.turn(now);
         self.look_at_limits(now)?;
+        self.look_at_waiting(now)?;
         self.look_at_rest(now);
         if socket_event { self.on_socket(now) } else { Ok(()) }
     }
@@ -154,7 +162,8 @@ impl Server {
     fn set_timer(&self) -> io::Result<()> {
         let helpers = self.host.disposal.is_busy().then(|| instant() + HELPERS_PAUSE);
         let stock = self.next_look_at_stock(instant());
-        let others = helpers.into_iter().chain(stock).chain(self.rest).chain(self.life.deadline());
+        let others = helpers.into_iter().chain(stock).chain(self.rest);
+        let others = others.chain(self.life.deadline()).chain(self.egress.deadline());
         match self.sandboxes.iter().filter_map(Sandbox::deadline).chain(others).min() {
             None => self.timer.unset()?,
             Some(deadline) => {
@@ -240,7 +249,7 @@ impl Server {
         }
         let deadline = instant() + FAREWELL;
         for sandbox in &self.sandboxes {
-            if !matches!(sandbox.phase, Phase::Gone { .. }) && !has_ended_by(sandbox, deadline)? {
+            if !matches!(sandbox.phase, Phase::Gone { .. }) && !has_ended_by(sandbox.pidfd.as_fd(), deadline)? {
                 tracing::error!(sandbox = sandbox.number.0, "a process does not end: the next start tries again");
                 continue;
             }
@@ -252,20 +261,23 @@ impl Server {
         for tree in in_stock.chain(self.trees.drain(..).map(|named| named.tree)) {
             self.host.note_left(tree.remove(&self.host.disposal, &self.host.single));
         }
+        if let Err(error) = self.egress.end(self.host.instance, |keeper| has_ended_by(keeper, deadline)) {
+            tracing::error!(%error, "the network of jobs is left behind until the next start");
+        }
         self.host.layout.remove()
     }
 }
 
-/// Waits for the end of a sandbox's init and reaps it. A process that sleeps in the kernel (proc(5), state D) ends only
+/// Waits for the end of a child and reaps it. A process that sleeps in the kernel (proc(5), state D) ends only
 /// when what it waits for happens, and holds back the end of its init.
-fn has_ended_by(sandbox: &Sandbox, deadline: Instant) -> io::Result<bool> {
+fn has_ended_by(pidfd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
     let left = deadline.saturating_duration_since(instant());
     let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-    let mut ended = [PollFd::new(sandbox.pidfd.as_fd(), PollFlags::POLLIN)];
+    let mut ended = [PollFd::new(pidfd, PollFlags::POLLIN)];
     if poll(&mut ended, timeout)? == 0 {
         return Ok(false);
     }
-    waitid(Id::PIDFd(sandbox.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG)?;
+    waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG)?;
     Ok(true)
 }
 

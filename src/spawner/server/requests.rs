@@ -7,12 +7,12 @@ use super::Server;
 use crate::base::digest::Digest;
 use crate::base::id::{SandboxId, TreeId};
 use crate::base::time::Instant;
-use crate::plan::Plan;
 use crate::plan::ceiling::{self, Refusal};
 use crate::plan::isolation::Isolation;
 use crate::plan::mount::{MountAccess, Root};
+use crate::plan::{Network, Plan};
 use crate::spawner::connection::Lost;
-use crate::spawner::create::{self, CreateError, WORK};
+use crate::spawner::create::{self, Asked, CreateError, WORK};
 use crate::spawner::identity::BLOCKS;
 use crate::spawner::number::Number;
 use crate::spawner::sandbox::{Phase, Sandbox};
@@ -34,11 +34,11 @@ impl Server {
                 self.drop_tree(tree);
                 return Ok(());
             }
-            Request::Start(start) => return self.start(&start, descriptors, now),
+            Request::Start(start) => return self.start(start, descriptors, now),
             Request::End { sandbox } => {
-                self.end_job(sandbox, Cause::Requested);
-                return Ok(());
+                return self.end_request(sandbox);
             }
+            Request::Network(policy) => return self.make_network(*policy),
             Request::List => (SandboxId(0), "List"),
             Request::Exec { sandbox, .. } => (sandbox, "Exec"),
             Request::Signal { sandbox, .. } => (sandbox, "Signal"),
@@ -181,12 +181,24 @@ impl Server {
         }
     }
 
-    fn start(&mut self, start: &Start, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), Lost> {
+    fn start(&mut self, start: Box<Start>, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), Lost> {
         let id = start.sandbox;
         if let Err(refusal) = self.check_place(id) {
             return self.connection.send(&Reply::Refused { sandbox: id, refusal });
         }
-        match self.try_start(start, descriptors, now) {
+        match start.plan.network {
+            Network::Egress => self.start_with_network(start, descriptors, now),
+            // An attached network is refused with the rest of what is not built.
+            Network::Isolated | Network::Attached => {
+                let started = self.try_start(Asked { start: &start, outside: None }, descriptors, now);
+                self.answer_start(id, started)
+            }
+        }
+    }
+
+    /// Says why there is no sandbox, where there is none.
+    pub(super) fn answer_start(&mut self, id: SandboxId, started: Result<(), CreateError>) -> Result<(), Lost> {
+        match started {
             Ok(()) => Ok(()),
             Err(CreateError::Refused(refusal)) => self.connection.send(&Reply::Refused { sandbox: id, refusal }),
             Err(CreateError::Step { name, source }) => {
@@ -202,17 +214,23 @@ impl Server {
         }
     }
 
-    fn try_start(&mut self, start: &Start, descriptors: Vec<OwnedFd>, now: Instant) -> Result<(), CreateError> {
+    pub(super) fn try_start(&mut self, asked: Asked<'_>, given: Vec<OwnedFd>, now: Instant) -> Result<(), CreateError> {
+        let start = asked.start;
         ceiling::check(&start.plan).map_err(CreateError::Refused)?;
         self.stock.wish_for(start.plan.limits);
-        let number = if let Some(number) = self.prepared_for(&start.plan) {
-            number
-        } else {
-            let number = self.stock.number();
-            self.take_in(create::with_trees(&self.host, number, &self.trees, start, now)?)?
+        let number = match self.prepared_for(&start.plan) {
+            Some(number) if asked.outside.is_none() => number,
+            prepared => {
+                // One that was prepared has no way to the outside, and none can be given to it.
+                if let Some(prepared) = prepared {
+                    self.end(prepared, Cause::Requested);
+                }
+                let number = self.stock.number();
+                self.take_in(create::with_trees(&self.host, number, &self.trees, asked, now)?)?
+            }
         };
         let Some(sandbox) = self.sandboxes.iter_mut().find(|sandbox| sandbox.number == number) else { return Ok(()) };
-        let assigned = create::assign(&self.host, sandbox, start, descriptors, now);
+        let assigned = create::assign(&self.host, sandbox, start, given, now);
         if assigned.is_err() {
             self.end(number, Cause::Setup);
         }
@@ -251,11 +269,12 @@ impl Server {
     /// Whether there may be one more sandbox, of this name.
     fn check_place(&self, id: SandboxId) -> Result<(), Refusal> {
         let jobs = || self.sandboxes.iter().filter_map(|sandbox| sandbox.job.as_ref());
-        if jobs().count() >= usize::try_from(BLOCKS).unwrap_or(usize::MAX) {
+        let count = jobs().count().saturating_add(self.egress.waiting().count());
+        if count >= usize::try_from(BLOCKS).unwrap_or(usize::MAX) {
             let ceiling = u64::from(BLOCKS);
             return Err(Refusal { what: String::from("sandboxes alive at once"), asked: ceiling + 1, ceiling });
         }
-        if jobs().any(|job| job.id == id) {
+        if jobs().any(|job| job.id == id) || self.egress.waiting().any(|waiting| waiting == id) {
             let what = String::from("a sandbox whose number is in use");
             return Err(Refusal { what, asked: id.0, ceiling: 0 });
         }

@@ -22,7 +22,7 @@ use crate::base::time::Timestamp;
 use crate::job::limits::Limits;
 use crate::job::record::{Family, Head, Record, SCHEMA, Wanted};
 use crate::job::request::offer::UsedImage;
-use crate::job::request::{Request, Work};
+use crate::job::request::{Reach, Request, Work};
 use crate::job::state::{State, Status};
 use crate::job::termination::{Reason, Termination};
 
@@ -72,6 +72,7 @@ fn queued(code: &str) -> Record {
             stdin: vec![0, 255, 10],
             environment: Vec::new(),
             limits: limits(),
+            reach: Reach::Nothing,
         },
         wanted: Wanted::Run,
         observed: State::Queued,

@@ -5,8 +5,8 @@
 mod order;
 
 use crate::kernel;
-use crate::protocol::{BUILD, BUILD_DESCRIPTORS, MOLD_MAGIC};
-use order::Order;
+use crate::protocol::{BUILD, BUILD_DESCRIPTORS, MOLD_MAGIC, NETWORK_GIVEN, NETWORK_KEPT};
+use order::{Network, Order};
 
 /// An order that is accepted is whole: each of its lists can be walked, as the steps do, and every string in it ends with
 /// its only NUL.
@@ -17,10 +17,14 @@ pub(crate) fn order_and_mold(bytes: &[u8]) {
     let descriptors: [kernel::Fd; BUILD_DESCRIPTORS] = std::array::from_fn(|index| index as kernel::Fd);
     let Ok(order) = Order::read(packet, &descriptors) else { return };
     let mut named = vec![order.root, order.device, order.temporary];
-    named.extend(order.join.iter().chain(order.trees).copied().chain(order.network));
+    let network = match order.network {
+        Network::New => None,
+        Network::Kept(network) | Network::Given(network) => Some(network),
+    };
+    named.extend(order.join.iter().chain(order.trees).copied().chain(network));
     assert!(named.is_sorted() && named.iter().all(|fd| (1..BUILD_DESCRIPTORS as i32).contains(fd)), "{named:?}");
     named.dedup();
-    let walked = 3 + order.join.len() + order.trees.len() + usize::from(order.network.is_some());
+    let walked = 3 + order.join.len() + order.trees.len() + usize::from(network.is_some());
     assert_eq!(named.len(), walked, "a descriptor has two meanings");
     let mut places = 0;
     let walk = order.places.each(|place| {
@@ -48,8 +52,8 @@ fn string(text: &[u8]) {
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
     let order = |numbers: [u32; 3], places: &[u8]| {
-        let [joins, trees, networks] = numbers;
-        [words(&[BUILD, 100_000, joins, trees, networks]), places.to_vec()].concat()
+        let [joins, trees, network] = numbers;
+        [words(&[BUILD, 100_000, joins, trees, network]), places.to_vec()].concat()
     };
     let texts: &[u8] = b"kiln\x00800\0/stage/place\0/stage/masks/file\0/stage/masks/folder\0";
     let mold = [
@@ -71,7 +75,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         vec![6, 0, 0, 0, 0, 0, 0xff, 0x7f],
     ]
     .concat();
-    let inputs = [order([1, 0, 0], b""), order([12, 2, 1], b"\x0f\0\0\0work\0\x0f\0\0\0srv/data\0")];
+    let two_trees = b"\x0f\0\0\0work\0\x0f\0\0\0srv/data\0";
+    let (kept, given) = (order([12, 2, NETWORK_KEPT], two_trees), order([12, 2, NETWORK_GIVEN], two_trees));
+    let inputs = [order([1, 0, 0], b""), kept, given];
     let whole = |order: &Vec<u8>| {
         let length = u16::try_from(order.len()).expect("short").to_le_bytes();
         [length.as_slice(), order, &mold].concat()

@@ -30,7 +30,7 @@ use kiln::base::time::Timestamp;
 use kiln::job::limits::Limits;
 use kiln::job::record::{Family, Head, Record, SCHEMA, Wanted};
 use kiln::job::request::offer::UsedImage;
-use kiln::job::request::{Request, SourceFile, Work};
+use kiln::job::request::{Reach, Request, SourceFile, Work};
 use kiln::job::state::State;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use steps::Writes;
@@ -209,10 +209,11 @@ pub(crate) fn record_seeds() -> Vec<Vec<u8>> {
         Work::Command { image: String::from("host"), command: vec![String::from("true")] },
         Work::Probe { attempt: String::from("mount") },
     ];
-    works.map(seed).to_vec()
+    let outside = seed(Work::Probe { attempt: String::from("mount") }, Reach::Outside);
+    works.map(|work| seed(work, Reach::Nothing)).into_iter().chain([outside]).collect()
 }
 
-fn seed(work: Work) -> Vec<u8> {
+fn seed(work: Work, reach: Reach) -> Vec<u8> {
     let time = Duration::from_millis(1500);
     let size = ByteSize::mib(16);
     let limits = Limits {
@@ -233,7 +234,8 @@ fn seed(work: Work) -> Vec<u8> {
     let node = String::from("n");
     let head = Head { schema: SCHEMA, ownership, family: Family::Execution, node, revision: 1, created: Timestamp(7) };
     let image = UsedImage::Stored { name: String::from("a:1"), digest: Digest([3; 32]) };
-    let request = Request { work, image, args: vec![String::from("x")], stdin: b"in".to_vec(), environment, limits };
+    let args = vec![String::from("x")];
+    let request = Request { work, image, args, stdin: b"in".to_vec(), environment, limits, reach };
     let (wanted, observed, log) = (Wanted::Run, State::Queued, LogId::from_bytes([1; 16]));
     let record = Record { head, id: ID, request, wanted, observed, attempts: Vec::new(), log };
     let (extent, request) = codec::request(&record).expect("a request has bytes");

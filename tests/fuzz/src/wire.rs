@@ -4,6 +4,7 @@ use kiln::oci;
 use kiln::plan::ceiling::{self, Refusal};
 use kiln::plan::isolation::Isolation;
 use kiln::plan::mount::{BoxPath, Mount, MountAccess, MountSource, Root};
+use kiln::plan::network::Policy;
 use kiln::plan::process::Program;
 use kiln::plan::{Class, Lifetime, Network, Plan, Profile, Stdio};
 use kiln::wire::MAX_MESSAGE;
@@ -93,8 +94,22 @@ pub(crate) fn request_seeds() -> Vec<Vec<u8>> {
         Request::List,
         Request::Adopt { sandbox },
         Request::End { sandbox },
+        Request::Network(Box::new(policy())),
     ];
     messages.iter().map(Request::encode).collect()
+}
+
+fn policy() -> Policy {
+    let prefix = |text: &str| text.parse().expect("a prefix");
+    Policy {
+        subnet: prefix("10.213.128.0/20"),
+        subnet6: Some(prefix("fd00::/64")),
+        dns: vec!["9.9.9.9".parse().expect("an address")],
+        allow: vec!["[fd01::1]:443".parse().expect("a destination")],
+        deny: vec![prefix("203.0.113.0/24")],
+        bandwidth: 1 << 20,
+        connections: 64,
+    }
 }
 
 fn start(sources: Vec<MountSource>, root: Root) -> Request {
@@ -123,6 +138,8 @@ pub(crate) fn reply_seeds() -> Vec<Vec<u8>> {
         Reply::Welcome { isolation: Isolation { cgroups: String::from("cgroup v2"), landlock: Some(2) }, pid: 7 },
         Reply::TreeMade { tree, first_id: 7 },
         Reply::TreeRefused { tree, refusal: refusal.clone() },
+        Reply::NetworkMade,
+        Reply::NetworkRefused { refusal: refusal.clone() },
         Reply::Refused { sandbox, refusal },
         Reply::Started { sandbox, process, setup_us: 3 },
         Reply::Failed { sandbox, step: String::from("mount /proc"), errno: 1 },

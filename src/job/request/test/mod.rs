@@ -83,6 +83,7 @@ fn the_smallest_body_has_every_default() {
             stdin: Vec::new(),
             environment: Vec::new(),
             limits: limits(1),
+            reach: Reach::Nothing,
         }
     );
 }
@@ -160,7 +161,7 @@ fn an_empty_body_names_what_is_required() {
 fn every_fault_is_named_at_once() {
     let body = json!({"language": "perl", "code": 5, "timeout": "1", "memory_limit": 0, "extra": 1,
         "args": ["a", 1, "b\0"], "environment": {"A=B": "x", "C": 3}, "async": "yes",
-        "network_access": true, "limits": {"memory": 5, "processes": -1, "cpus": 9}});
+        "network_access": 1, "limits": {"memory": 5, "processes": -1, "cpus": 9}});
     refused(
         &body,
         &[
@@ -172,7 +173,7 @@ fn every_fault_is_named_at_once() {
             ("environment.C", "a string is expected, not a number"),
             ("environment.A=B", "a name has letters"),
             ("async", "true or false is expected, not a string"),
-            ("network_access", "not built yet: network"),
+            ("network_access", "true or false is expected, not a number"),
             ("timeout", "a number is expected, not a string"),
             ("memory_limit", "0 MiB was asked for, the ceiling is 512 MiB and the least is 4 MiB"),
             ("limits.memory", "unknown field; known: cpu_time, "),

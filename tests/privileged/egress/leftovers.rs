@@ -1,0 +1,126 @@
+//! What is left of it on the host: nothing, however it ends.
+use nix::sys::signal::Signal;
+
+use super::world::{SETTINGS, networked, on_a_host, run};
+use crate::harness::{Daemon, assert_ended_by, data_directory, printed, seconds, until, until_equal};
+use crate::host;
+
+/// Interfaces and rules of kiln on this host.
+fn traces() -> (Vec<String>, String) {
+    let links = run("ip -o link show");
+    let names = links.lines().filter_map(|line| line.split(": ").nth(1)).map(str::to_owned);
+    (names.filter(|name| name.starts_with('k')).collect(), run("nft list tables"))
+}
+
+fn nothing() -> (Vec<String>, String) {
+    (Vec::new(), String::new())
+}
+
+fn keeper(daemon: &Daemon) -> u32 {
+    let below = host::descendants(daemon.spawner());
+    below.into_iter().find(|process| host::name(*process) == "kiln-keeper").expect("there is a keeper")
+}
+
+#[test]
+fn a_stop_takes_everything_away() {
+    on_a_host(|_| {
+        let daemon = Daemon::start(&SETTINGS);
+        assert_eq!(
+            printed(&daemon.execute(&networked("print(get('http://198.51.100.10/').decode())"))),
+            "203.0.113.1\n"
+        );
+        let (links, tables) = traces();
+        assert!(links.iter().any(|name| name.starts_with("kiln-")), "{links:?}");
+        assert_eq!(tables.trim(), format!("table inet kiln-{}", daemon.instance()));
+        drop(daemon);
+        assert_eq!(traces(), nothing());
+    });
+}
+
+#[test]
+fn what_a_job_had_goes_with_it() {
+    on_a_host(|_| {
+        let daemon = Daemon::start(&SETTINGS);
+        let ports = || traces().0.len();
+        until_equal(seconds(30), &5, ports);
+        for _ in 0..12 {
+            printed(&daemon.execute(&networked("print('x')")));
+        }
+        // The bridge, and the four that are ready.
+        until_equal(seconds(60), &5, ports);
+    });
+}
+
+#[test]
+fn the_keeper_clears_up_after_a_killed_spawner() {
+    on_a_host(|_| {
+        let mut daemon = Daemon::start(&SETTINGS);
+        let keeper = keeper(&daemon);
+        daemon.kill_both();
+        daemon.wait();
+        until(seconds(60), "the keeper ends", || (!host::is_alive(keeper)).then_some(()));
+        assert_eq!(traces(), nothing());
+    });
+}
+
+#[test]
+fn the_next_start_clears_up_after_all_were_killed_also_without_network() {
+    on_a_host(|_| {
+        let data = data_directory();
+        let mut daemon = Daemon::start_on(data.path(), &SETTINGS);
+        let keeper = keeper(&daemon);
+        // Stopped, so that it does not see the spawner's end.
+        Daemon::signal(keeper, Signal::SIGSTOP);
+        daemon.kill_both();
+        Daemon::signal(keeper, Signal::SIGKILL);
+        daemon.wait();
+        until(seconds(60), "the keeper is gone", || (!host::is_alive(keeper)).then_some(()));
+        assert!(traces().0.iter().any(|name| name.starts_with("kiln-")), "nothing was left to be cleared up");
+        drop(Daemon::start_on(data.path(), &[]));
+        assert_eq!(traces(), nothing());
+        let again = Daemon::start_on(data.path(), &SETTINGS);
+        assert_eq!(
+            printed(&again.execute(&networked("print(get('http://198.51.100.10/').decode())"))),
+            "203.0.113.1\n"
+        );
+    });
+}
+
+#[test]
+fn without_its_keeper_a_job_fails_by_name_and_others_run() {
+    on_a_host(|_| {
+        let mut daemon = Daemon::start(&SETTINGS);
+        Daemon::signal(keeper(&daemon), Signal::SIGKILL);
+        until(seconds(60), "the spawner has noticed", || {
+            daemon.log().contains("keeper of networks has ended").then_some(())
+        });
+        let job = daemon.execute(&networked("print('never')"));
+        assert_ended_by(&job, "setup_failed", "failed");
+        let message = job["termination"]["message"].as_str().unwrap();
+        assert!(message.contains("give it a network") && message.contains("restart kiln"), "{message}");
+        assert_eq!(printed(&daemon.execute(&crate::harness::python("print('well')"))), "well\n");
+        Daemon::signal(daemon.server(), Signal::SIGTERM);
+        assert!(daemon.wait().success());
+        daemon.assert_gone();
+        assert_eq!(traces(), nothing());
+    });
+}
+
+/// Each has its own bridge and table; what one does away with is its own.
+#[test]
+fn two_daemons_do_not_touch_each_other() {
+    on_a_host(|_| {
+        let mut settings = SETTINGS.to_vec();
+        let first = Daemon::start(&settings);
+        settings[2].1 = "10.213.129.0/24";
+        settings.push(("KILN_NETWORK_SUBNET6", "fd6b:696c:6e00:1::/64"));
+        let second = Daemon::start(&settings);
+        drop(first);
+        let job = second.execute(&networked(
+            "print(get('http://198.51.100.10/').decode(), get('http://[2001:db8:2::10]/').decode())",
+        ));
+        assert_eq!(printed(&job), "203.0.113.1 2001:db8:1::1\n");
+        drop(second);
+        assert_eq!(traces(), nothing());
+    });
+}
