@@ -122,9 +122,9 @@ impl<'a> Staging<'a> {
         openat2(self.root.as_fd(), path, how).is_ok()
     }
 
-    /// Path of the directory, for other processes too. What lies in it goes with it.
-    pub(super) fn folder_path(&self) -> PathBuf {
-        self.store.path().join(&self.name)
+    /// Path of something in the directory, for this process and as long as this lives. It goes with the directory.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
     }
 
     /// Held open by whatever works in the directory: it is not taken for a dead one then.

@@ -251,7 +251,10 @@ fn a_removed_image_leaves_nothing_and_one_that_a_spawner_serves_stays() {
     assert_eq!(store.remove_unserved(&digest, &names).unwrap(), Attempt::Served);
     assert_eq!(content(&store).len(), 3);
     drop(spawner);
-    assert_eq!(store.remove_unserved(&digest, &names).unwrap(), Attempt::Removed);
+    // Another test's child process may hold a copy of the descriptor until its exec.
+    let removed = std::iter::repeat_with(|| store.remove_unserved(&digest, &names).unwrap());
+    let tried = removed.inspect(|_| std::thread::yield_now()).take(100_000);
+    assert!(tried.into_iter().any(|attempt| attempt == Attempt::Removed));
     assert_eq!(content(&store), Vec::<String>::new());
 }
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::image::build::{EPOCH, Options};
@@ -18,8 +18,13 @@ const PROGRAM: &str = "mmdebstrap";
 /// Where programs are; the caller's environment decides nothing.
 pub(super) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What is given as standard input is only held open: a program takes a directory there for a fault.
-const KEEP_OPEN: &str = "exec \"$@\" 9<&0 </dev/null";
+/// The directory that is given as standard input is where the program begins, and is held open: a program would take a
+/// directory there for a fault. It is not named, because the service user owns the data directory and could put a link in
+/// the place of any name below it.
+const IN_PLACE: &str = "cd /proc/self/fd/0 && exec \"$@\" 9<&0 </dev/null";
+/// Where it is mounted for mmdebstrap alone, which wants a path.
+const SITE: &str = "/mnt";
+const AT_SITE: &str = "mount --no-canonicalize --bind . /mnt && cd / && exec \"$@\"";
 
 /// How its reports of a step begin.
 const STEP: &str = "I: ";
@@ -41,22 +46,13 @@ const UNPACKING: &[&str] = &[
     "force-unsafe-io",
 ];
 
-/// A place to build in. What is in it is nobody else's.
-#[derive(Debug)]
-pub(super) struct Site<'a> {
-    /// An absolute path that other processes can use.
-    pub(super) folder: PathBuf,
-    /// Held open by whatever works in it.
-    pub(super) alive: &'a File,
-}
-
-/// Makes the root `to`, a new directory.
+/// Makes the root `name`, a new directory in the one that is `alive`: held open by whatever works in it.
 ///
 /// # Errors
 /// When mmdebstrap is not there or does not end well: with the end of what it said.
 pub(super) fn bootstrap(
-    site: &Site<'_>,
-    to: &Path,
+    alive: &File,
+    name: &str,
     (recipe, options): (&Recipe, &Options),
     told: &mut dyn FnMut(&str),
 ) -> Result<(), ImageError> {
@@ -64,10 +60,11 @@ pub(super) fn bootstrap(
     if !is_installed(PROGRAM) {
         return Err(ImageError::NoProgram { program: PROGRAM, package: PROGRAM });
     }
-    let alive = site.alive.try_clone().map_err(failed)?;
+    let alive = alive.try_clone().map_err(failed)?;
     let mut command = contained(&["--mount-proc"]);
-    command.arg(PROGRAM).args(arguments(recipe, options, to));
-    command.env("TMPDIR", &site.folder).env("SOURCE_DATE_EPOCH", EPOCH.to_string()).envs(options.proxies.clone());
+    command.args(["/bin/sh", "-c", AT_SITE, "sh", PROGRAM]);
+    command.args(arguments(recipe, options, &Path::new(SITE).join(name)));
+    command.env("TMPDIR", SITE).env("SOURCE_DATE_EPOCH", EPOCH.to_string()).envs(options.proxies.clone());
     let mut child =
         command.stdin(Stdio::from(alive)).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
     let (mut last, mut is_full) = (VecDeque::new(), false);
@@ -95,13 +92,14 @@ pub(super) fn bootstrap(
     Err(ImageError::Program { program: PROGRAM, said: format!("{status}:\n{said}") })
 }
 
-/// A command whose processes end with this one, and all mounts with them. They hold its standard input open.
+/// A command whose processes end with this one, and all mounts with them. It begins in the directory that is its standard
+/// input, which they hold open.
 #[expect(clippy::disallowed_methods, reason = "root's command line, not a daemon, makes images")]
 pub(super) fn contained(namespaces: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "/bin/sh", "-c", KEEP_OPEN, "sh"]);
+    command.args(["--pdeathsig", "KILL", "/bin/sh", "-c", IN_PLACE, "sh"]);
     command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child"]).args(namespaces);
-    command.arg("--").env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir("/");
+    command.arg("--").env_clear().env("PATH", PATH).env("LC_ALL", "C");
     command
 }
 
@@ -156,6 +154,8 @@ fn follow(mut source: impl io::BufRead, told: &mut dyn FnMut(&str)) -> io::Resul
 
 #[cfg(test)]
 mod test {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn options() -> Options {

@@ -20,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::base::size::ByteSize;
 use crate::image::archive::bounds::Bounds;
-use crate::image::build::bootstrap::{PATH, Site};
+use crate::image::build::bootstrap::PATH;
 use crate::image::fault::ImageError;
 use crate::image::manifest::{ImageLanguage, Manifest};
 use crate::image::recipe::Recipe;
@@ -92,9 +92,8 @@ pub fn build(
     let _kept = lock(&options.cache, told)?;
     let mut staging = store.stage()?;
     let languages = prepared(&staging, recipe, options, told)?;
-    let root = staging.folder_path().join(ROOT);
     told(Step::Copying(ByteSize(0)));
-    copied(&mut staging, &root, told)?;
+    copied(&mut staging, told)?;
     let names = names(recipe, languages.first().map(|language| language.version.as_str()));
     let (name, aliases) = names.map_err(|error| failed(recipe, io::Error::other(error)))?;
     let description = Description {
@@ -131,17 +130,16 @@ fn prepared(
     options: &Options,
     told: &mut dyn FnMut(Step),
 ) -> Result<Vec<ImageLanguage>, ImageError> {
-    let site = Site { folder: staging.folder_path(), alive: staging.alive() };
-    let root = site.folder.join(ROOT);
-    bootstrap::bootstrap(&site, &root, (recipe, options), &mut |line| {
+    let alive = staging.alive();
+    bootstrap::bootstrap(alive, ROOT, (recipe, options), &mut |line| {
         if let Some(step) = step(line) {
             told(step);
         }
     })?;
     told(Step::Versions);
-    let languages = probe::languages(&root, recipe, site.alive)?;
+    let languages = probe::languages(Path::new(ROOT), recipe, alive)?;
     told(Step::Stripping);
-    strip::strip(&root, &recipe.strip).map_err(|error| failed(recipe, error))?;
+    strip::strip(&staging.path(ROOT), &recipe.strip).map_err(|error| failed(recipe, error))?;
     Ok(languages)
 }
 
@@ -170,10 +168,10 @@ fn lock(cache: &Path, told: &mut dyn FnMut(Step)) -> Result<File, ImageError> {
 }
 
 /// Gives the root to the store, as the archive that anybody could have made.
-fn copied(staging: &mut Staging<'_>, root: &Path, told: &mut dyn FnMut(Step)) -> Result<(), ImageError> {
+fn copied(staging: &mut Staging<'_>, told: &mut dyn FnMut(Step)) -> Result<(), ImageError> {
     let starting = |error: io::Error| ImageError::failed("starting tar", error);
     let alive = staging.alive().try_clone().map_err(starting)?;
-    let mut tar: Child = archive(root).stdin(Stdio::from(alive)).spawn().map_err(starting)?;
+    let mut tar: Child = archive().stdin(Stdio::from(alive)).spawn().map_err(starting)?;
     if let Some(archive) = tar.stdout.take() {
         staging.unpack(archive, &Bounds::STANDARD, &mut |step| told(step.into()))?;
     }
@@ -185,10 +183,10 @@ fn copied(staging: &mut Staging<'_>, root: &Path, told: &mut dyn FnMut(Step)) ->
 }
 
 #[expect(clippy::disallowed_methods, reason = "root's command line, not a daemon, makes images")]
-fn archive(root: &Path) -> Command {
+fn archive() -> Command {
     let mut command = Command::new("tar");
     command.args(["--create", "--file=-", "--format=posix", "--sort=name", "--one-file-system"]);
-    command.arg("--directory").arg(root).arg(".");
+    command.arg("--directory").arg(Path::new("/proc/self/fd/0").join(ROOT)).arg(".");
     command.env_clear().env("PATH", PATH).env("LC_ALL", "C").stdout(Stdio::piped()).stderr(Stdio::inherit());
     command
 }

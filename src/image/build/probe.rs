@@ -19,7 +19,7 @@ const READ: u64 = 16 * 1024;
 const NOBODY: &str = "--setuid=65534";
 const NO_GROUP: &str = "--setgid=65534";
 
-/// The languages that a recipe names, as they are in the root.
+/// The languages that a recipe names, as they are in the root, a directory in the one that is `alive`.
 ///
 /// # Errors
 /// When one of them is not there: the recipe says more than its packages hold.

@@ -13,13 +13,11 @@ mod init;
 mod kernel;
 mod memory;
 mod output;
-#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/init/program.rs"]
 mod program;
 #[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/init/protocol.rs"]
 mod protocol;
-#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/init/reading.rs"]
 mod reading;
 mod request;

@@ -70,7 +70,7 @@ fn accepted(request: &Request) {
     let words = |list: &[String]| list.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let command = match &request.work {
         Work::Source { language, .. } => {
-            assert!(known().iter().any(|known| known.id == *language));
+            assert!(known().languages.iter().any(|known| known.id == *language));
             vec![b"program".to_vec()]
         }
         Work::Files { files, entrypoint, .. } => {

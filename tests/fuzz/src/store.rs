@@ -1,5 +1,4 @@
 //! What the store reads back from its own files: the journal, the changes in it, and records.
-#[expect(dead_code, reason = "a target does not use all of it")]
 #[path = "../../../src/store/codec.rs"]
 mod codec;
 #[expect(dead_code, reason = "a target does not use all of it")]
@@ -206,7 +205,7 @@ pub(crate) fn record_seeds() -> Vec<Vec<u8>> {
     let works = [
         Work::Source { language: language(), code: String::from("int main;") },
         Work::Files { language: language(), files: vec![file("a"), file("b/c")], entrypoint: String::from("a") },
-        Work::Command { image: String::from("host"), command: vec![String::from("true")] },
+        Work::Command { command: vec![String::from("true")] },
         Work::Probe { attempt: String::from("mount") },
     ];
     let outside = seed(Work::Probe { attempt: String::from("mount") }, Reach::Outside);

@@ -1,4 +1,5 @@
 //! The messages between server and spawner, each read by the side that does not trust its writer.
+use kiln::base::digest::Digest;
 use kiln::base::id::{ProcessId, SandboxId, TreeId};
 use kiln::oci;
 use kiln::plan::ceiling::{self, Refusal};
@@ -73,17 +74,20 @@ pub(crate) fn request_seeds() -> Vec<Vec<u8>> {
     let (sandbox, process, tree) = (SandboxId(1), ProcessId(2), TreeId(7));
     let messages = [
         Request::Hello { ready: 8 },
-        Request::MakeTree { tree, bytes: 2, inodes: 3 },
+        Request::MakeTree { tree, bytes: 2, inodes: 3, root: Root::Host },
+        Request::MakeTree { tree, bytes: 2, inodes: 3, root: Root::Image { digest: Digest([2; 32]) } },
+        Request::DropTag { removal: 1, file: String::from("python:3.13") },
+        Request::DropImage { removal: 2, digest: Digest([1; 32]) },
         Request::DropTree { tree },
         start(vec![MountSource::Tree { tree }], Root::Host),
         start(
             vec![
-                MountSource::Image { digest: [1; 32] },
+                MountSource::Image { digest: Digest([1; 32]) },
                 MountSource::Temporary { bytes: 1, inodes: 2 },
                 MountSource::HostRoot { index: 3 },
                 MountSource::Descriptor { index: 4 },
             ],
-            Root::Image { digest: [2; 32] },
+            Root::Image { digest: Digest([2; 32]) },
         ),
         Request::Exec { sandbox, process },
         Request::Signal { sandbox, process, signal: 9 },
