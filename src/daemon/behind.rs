@@ -19,11 +19,12 @@ use crate::base::id::JobId;
 use crate::daemon::offers::Offers;
 use crate::daemon::selftest::SelfTests;
 use crate::daemon::usage::Usage;
+use crate::image::library::Collection;
 use crate::image::reference::Reference;
 use crate::job::record::{Family, Record};
 use crate::job::request::Request;
 use crate::job::request::offer::Offer;
-use crate::launch::{LaunchError, Launcher};
+use crate::launch::Launcher;
 use crate::output;
 use crate::queue::{self, IdempotencyKey, Queue, Submitted};
 use crate::selftest::Report;
@@ -207,8 +208,12 @@ impl Core for Behind {
         self.offers.current()
     }
 
+    /// In a task of its own, as a job is submitted.
     fn remove_image(&self, image: String, _permit: Permit) -> BoxFuture<'_, Result<(), RemoveError>> {
-        async move { self.remove_image_or_tag(&image).await }.boxed()
+        let (queue, launcher) = (self.queue.clone(), self.launcher.clone());
+        let collection = self.offers.runtimes.images.collection();
+        let removed = tokio::spawn(async move { remove_image_or_tag(&queue, &launcher, &collection, &image).await });
+        async move { removed.await.map_err(failed)? }.boxed()
     }
 
     fn host_usage(&self) -> HostUsage {
@@ -216,27 +221,26 @@ impl Core for Behind {
     }
 }
 
-impl Behind {
-    /// A tag of several, or the image with all its tags.
-    async fn remove_image_or_tag(&self, asked: &str) -> Result<(), RemoveError> {
-        let collection = self.offers.runtimes.images.collection();
-        let image = collection.catalog.find(asked).ok_or(RemoveError::Unknown)?;
-        let digest = image.manifest.digest;
-        if let (Ok(tag), true) = (asked.parse::<Reference>(), image.tags.len() > 1) {
-            return self.launcher.remove_tag(tag.file_name()).await.map_err(failed);
-        }
-        if self.queue.has_use_for(digest).map_err(failed)? {
-            return Err(RemoveError::InUse);
-        }
-        self.launcher.remove_image(digest).await.map_err(|error| match error {
-            LaunchError::Refused { .. } => RemoveError::InUse,
-            LaunchError::Setup { .. } | LaunchError::Program { .. } | LaunchError::Unavailable => failed(error),
-        })?;
-        for tag in &image.tags {
-            self.launcher.remove_tag(tag.file_name()).await.map_err(failed)?;
-        }
-        Ok(())
+/// A tag of several, or the image with all its tags.
+async fn remove_image_or_tag(
+    queue: &Queue,
+    launcher: &Launcher,
+    collection: &Collection,
+    asked: &str,
+) -> Result<(), RemoveError> {
+    let image = collection.catalog.find(asked).ok_or(RemoveError::Unknown)?;
+    let digest = image.manifest.digest;
+    if let (Ok(tag), true) = (asked.parse::<Reference>(), image.tags.len() > 1) {
+        return launcher.remove_tag(tag.file_name()).await.map_err(failed);
     }
+    if queue.has_use_for(digest).map_err(failed)? {
+        return Err(RemoveError::InUse);
+    }
+    launcher.remove_image(digest).await.map_err(failed)?;
+    for tag in &image.tags {
+        launcher.remove_tag(tag.file_name()).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn failed(error: impl std::fmt::Display) -> RemoveError {

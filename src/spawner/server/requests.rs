@@ -1,6 +1,7 @@
 //! What the server asks: each request has its arm, and is granted, refused by name or passed on.
 //!
 //! Not here: what a plan may hold (`plan::ceiling`), how a sandbox is made (`spawner::create`).
+use std::io;
 use std::os::fd::OwnedFd;
 
 use super::Server;
@@ -128,10 +129,7 @@ impl Server {
 
     fn drop_tag(&mut self, removal: u64, file: &str) -> Result<(), Lost> {
         let dropped = self.host.images().and_then(|images| images.remove_tag(file));
-        self.answer_dropping(
-            removal,
-            dropped.map_err(|error| Refusal { what: error.to_string(), asked: 0, ceiling: 0 }),
-        )
+        self.answer_dropping(removal, dropped)
     }
 
     /// An image that a job has is kept. Those that stand ready for it are ended; they keep what they have until then.
@@ -139,10 +137,9 @@ impl Server {
         let root = Root::Image { digest };
         let (ready, used): (Vec<&Sandbox>, Vec<&Sandbox>) =
             self.sandboxes.iter().filter(|sandbox| sandbox.root == root).partition(|sandbox| sandbox.is_in_stock());
-        let is_used = used.iter().any(|sandbox| !matches!(sandbox.phase, Phase::Gone { .. }));
+        let is_used = used.iter().any(|sandbox| !matches!(sandbox.phase, Phase::Leaving | Phase::Gone { .. }));
         if is_used {
-            let what = String::from("removal of an image that a job has");
-            return self.answer_dropping(removal, Err(Refusal { what, asked: 0, ceiling: 0 }));
+            return self.answer_dropping(removal, Err(io::Error::other("removal of an image that a job has")));
         }
         let ready: Vec<Number> = ready.iter().map(|sandbox| sandbox.number).collect();
         for number in ready {
@@ -150,16 +147,16 @@ impl Server {
         }
         self.stock.forget(root);
         let dropped = self.host.images().and_then(|images| images.remove(digest));
-        self.answer_dropping(
-            removal,
-            dropped.map_err(|error| Refusal { what: error.to_string(), asked: 0, ceiling: 0 }),
-        )
+        self.answer_dropping(removal, dropped)
     }
 
-    fn answer_dropping(&mut self, removal: u64, dropped: Result<(), Refusal>) -> Result<(), Lost> {
+    fn answer_dropping(&mut self, removal: u64, dropped: io::Result<()>) -> Result<(), Lost> {
         self.connection.send(&match dropped {
             Ok(()) => Reply::Dropped { removal },
-            Err(refusal) => Reply::Kept { removal, refusal },
+            Err(error) => {
+                let refusal = Refusal { what: error.to_string(), asked: 0, ceiling: 0 };
+                Reply::Kept { removal, refusal }
+            }
         })
     }
 
