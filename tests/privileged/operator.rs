@@ -80,7 +80,7 @@ fn an_added_language_is_listed_with_what_clients_need_and_runs() {
     let version = mine["version"].as_str().unwrap();
     assert!(version.starts_with("3."), "{version}");
     let expected = json!({"language": "mine", "name": "Of mine", "aliases": ["mine-alias"], "version": version,
-        "file": "mine.py", "extensions": [".mine"], "compiled": false, "image": "host"});
+        "file": "mine.py", "extensions": [".mine"], "compiled": false, "image": "host", "digest": null});
     assert_eq!(*mine, expected);
     let code = "import os, sys\nprint(os.environ['ROOM'], sys.argv[0])";
     let job = daemon.execute(&json!({"language": "mine-alias", "code": code}));
