@@ -13,7 +13,7 @@ base=http://127.0.0.1:8080
 units=(kiln.service kiln.socket kiln.slice kiln-spawner.service kiln-spawner.socket)
 # Highest exposure that is accepted, in tenths (systemd-analyze(1), security).
 server_exposure=25
-spawner_exposure=61
+spawner_exposure=62
 # What is checked after the boot.
 kept=/var/tmp/kiln-kept
 work=$(mktemp -d /tmp/vm-service.XXXXXX)
@@ -118,6 +118,21 @@ job_by_curl() {
   jq -c . "$work/answer"
   jq -e '.status == "completed" and .stdout == "42\n"' "$work/answer" >/dev/null
 }
+# Through the package's own units: the spawner sees the store, and has a loop device where the kernel wants one.
+job_in_an_image() {
+  local root=$work/image library
+  mkdir -p "$root/usr/bin" "$root/usr/lib" "$root/usr/lib64"
+  ln -s usr/bin usr/lib usr/lib64 "$root"
+  cp /usr/bin/bash "$root/usr/bin"
+  for library in $(ldd /usr/bin/bash | grep -o '/[^ ]*'); do
+    mkdir -p "$root/usr$(dirname "$library")"
+    cp -L "$library" "$root/usr$library"
+  done
+  tar -C "$root" -cf "$work/image.tar" . && kiln image import --name tools:1 "$work/image.tar" || return 1
+  kiln run --image tools:1 -- /bin/bash -c 'echo in /*' >"$work/answer" 2>&1
+  cat "$work/answer"
+  grep -qx 'in /bin /dev /etc /lib /lib64 /proc /tmp /usr /work' "$work/answer" && kiln image rm tools:1
+}
 job_by_socket() { [ "$("$@" kiln run -l python -c 'print(6 * 7)' 2>&1 | tee /dev/stderr)" = 42 ]; }
 member() { setpriv --reuid=nobody --regid=nogroup --groups="$(getent group kiln | cut -d: -f3)" "$@"; }
 stranger() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
@@ -157,6 +172,8 @@ test_installation() {
   check "a job by the command line, as root" job_by_socket env
   check "a job by the command line, as a member of the group" job_by_socket member
   check "nobody else comes in by the local socket" stranger_is_refused
+  check "a job in an image of the store" job_in_an_image
+  check "the store is root's" owner_and_mode /var/lib/kiln/images 'root:root 755'
 }
 
 # What a job sees of itself, without the numbers that are another's each time, and without how many seccomp filters there
