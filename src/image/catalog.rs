@@ -2,8 +2,8 @@
 //!
 //! A file that cannot be read is told by name and is no image; the others are.
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,9 @@ use crate::image::reference::Reference;
 const IMAGES_AT_MOST: usize = 4096;
 /// Tags that are looked at.
 const TAGS_AT_MOST: usize = 65_536;
-/// What a tag is: the digits and a line feed.
-const TAG_BYTES: usize = 65;
+/// What a tag is: so many digits, and a line feed.
+const DIGITS: usize = 64;
+const TAG_BYTES: u64 = 65;
 
 /// An image that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,8 +134,9 @@ fn image(path: &Path, digest: Digest) -> io::Result<Manifest> {
 fn tag(path: &Path) -> io::Result<(Reference, Digest)> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let reference = Reference::from_file_name(name).map_err(io::Error::other)?;
-    let text = fs::read_to_string(path)?;
-    let digits = text.strip_suffix('\n').filter(|_| text.len() == TAG_BYTES).unwrap_or_default();
+    let mut text = String::new();
+    File::open(path)?.take(TAG_BYTES + 1).read_to_string(&mut text)?;
+    let digits = text.strip_suffix('\n').filter(|digits| digits.len() == DIGITS).unwrap_or_default();
     Ok((reference, Digest::from_digits(digits).map_err(io::Error::other)?))
 }
 

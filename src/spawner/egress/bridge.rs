@@ -9,9 +9,11 @@
 //! no job has a link. Not here: what one job has (`egress::place`).
 use std::io;
 
+use nix::errno::Errno;
+
 use super::names::{self, Names};
 use super::netlink::Netlink;
-use super::{filter, host, rules};
+use super::{filter, host, links, rules};
 use crate::plan::network::Policy;
 
 /// Makes it all. Where a step does not work nothing is left.
@@ -52,7 +54,7 @@ pub(super) fn filter_again(names: &Names, policy: &Policy) -> io::Result<()> {
 
 /// Takes away what this instance has; nothing is asked of the host where it has nothing.
 pub(super) fn remove(netlink: &Netlink, names: &Names) -> io::Result<()> {
-    if !is_there(netlink, names) {
+    if !is_there(netlink, names)? {
         return Ok(());
     }
     // Where nft is gone meanwhile, the rules stay and name a bridge that is not there.
@@ -62,6 +64,10 @@ pub(super) fn remove(netlink: &Netlink, names: &Names) -> io::Result<()> {
 }
 
 /// Whether an earlier start of this instance left something.
-pub(super) fn is_there(netlink: &Netlink, names: &Names) -> bool {
-    netlink.link(&names.bridge).is_ok()
+pub(super) fn is_there(netlink: &Netlink, names: &Names) -> io::Result<bool> {
+    match netlink.link(&names.bridge) {
+        Ok(_) => Ok(true),
+        Err(error) if links::is(&error, Errno::ENODEV) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

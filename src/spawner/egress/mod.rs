@@ -103,7 +103,7 @@ pub(super) enum Told {
 /// Takes away what a spawner of this instance left that was killed together with its keeper.
 pub(super) fn sweep(instance: InstanceId) -> io::Result<()> {
     let (netlink, names) = (Netlink::open()?, Names::of(instance));
-    if bridge::is_there(&netlink, &names) {
+    if bridge::is_there(&netlink, &names)? {
         tracing::info!(bridge = names.bridge, "an earlier start left its bridge: it is removed");
     }
     bridge::remove(&netlink, &names)

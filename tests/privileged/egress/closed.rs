@@ -3,6 +3,7 @@ use std::net::{TcpListener, TcpStream};
 
 use serde_json::json;
 
+use super::first_line;
 use super::world::{SETTINGS, attempt, attempts, networked, on_a_host, on_the_shared_host, run};
 use crate::harness::{Daemon, printed, seconds, until, with};
 use crate::http;
@@ -204,13 +205,4 @@ time.sleep(1000)
         http::ask(daemon.address(), &format!("DELETE {path}"), None, seconds(60)).unwrap();
         daemon.wait_for_status(&path, "cancelled");
     });
-}
-
-/// What a job that goes on has printed first.
-fn first_line(daemon: &Daemon, path: &str) -> String {
-    let output = format!("GET {path}/output");
-    until(seconds(60), "it prints a line", || {
-        let (_, text) = http::text(daemon.address(), &output, seconds(60)).unwrap();
-        text.split_once('\n').map(|(line, _)| line.to_owned())
-    })
 }

@@ -7,7 +7,8 @@ mod world;
 
 use serde_json::json;
 
-use crate::harness::{printed, with};
+use crate::harness::{Daemon, printed, seconds, until, with};
+use crate::http;
 use world::{isolated, networked, on_the_shared_host};
 
 #[test]
@@ -96,16 +97,27 @@ fn twenty_jobs_at_once_have_twenty_addresses() {
         let code = "
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plug:
     plug.connect(('198.51.100.10', 9))
-    print(plug.getsockname()[0])
-time.sleep(3)
+    print(plug.getsockname()[0], flush=True)
+time.sleep(1000)
 ";
-        let request = with(networked(code), json!({"timeout": 120}));
+        let request = with(networked(code), json!({"timeout": 300}));
         let paths: Vec<String> = (0..20).map(|_| daemon.submit(&request)).collect();
-        let addresses: std::collections::BTreeSet<String> = paths
-            .iter()
-            .map(|path| printed(&daemon.wait_for_status(path, "completed")).trim_end().to_owned())
-            .collect();
+        // None has ended before the last has begun.
+        let addresses: std::collections::BTreeSet<String> = paths.iter().map(|path| first_line(daemon, path)).collect();
+        for path in &paths {
+            daemon.delete(path);
+            daemon.wait_for_status(path, "cancelled");
+        }
         assert_eq!(addresses.len(), 20, "{addresses:?}");
         assert!(addresses.iter().all(|address| address.starts_with("10.213.128.")), "{addresses:?}");
     });
+}
+
+/// What a job that goes on has printed first.
+fn first_line(daemon: &Daemon, path: &str) -> String {
+    let output = format!("GET {path}/output");
+    until(seconds(60), "it prints a line", || {
+        let (_, text) = http::text(daemon.address(), &output, seconds(60)).unwrap();
+        text.split_once('\n').map(|(line, _)| line.to_owned())
+    })
 }
