@@ -249,10 +249,25 @@ impl Daemon {
     /// wake with SIGHUP and SIGCONT at the end of the server, whose end orphans its process group (setpgid(2)).
     #[track_caller]
     pub(crate) fn kill_both(&self) {
-        Self::signal(self.server(), Signal::SIGSTOP);
-        until(seconds(30), "the server stands still", || (host::state(self.server()) == Some('T')).then_some(()));
+        Self::stand_still(self.server());
         Self::signal(self.spawner, Signal::SIGKILL);
         Self::signal(self.server(), Signal::SIGKILL);
+    }
+
+    /// Kills both and the keeper of networks, so that none sees another's end: the keeper before the spawner, whose
+    /// end would wake or end it.
+    #[track_caller]
+    pub(crate) fn kill_all(&self, keeper: u32) {
+        Self::stand_still(self.server());
+        Self::stand_still(self.spawner);
+        Self::signal(keeper, Signal::SIGKILL);
+        self.kill_both();
+    }
+
+    #[track_caller]
+    fn stand_still(process: u32) {
+        Self::signal(process, Signal::SIGSTOP);
+        until(seconds(30), "the process stands still", || (host::state(process) == Some('T')).then_some(()));
     }
 
     /// Waits until it has ended by itself.

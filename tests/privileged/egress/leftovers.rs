@@ -70,10 +70,7 @@ fn the_next_start_clears_up_after_all_were_killed_also_without_network() {
         let data = data_directory();
         let mut daemon = Daemon::start_on(data.path(), &SETTINGS);
         let keeper = keeper(&daemon);
-        // Stopped, so that it does not see the spawner's end.
-        Daemon::signal(keeper, Signal::SIGSTOP);
-        daemon.kill_both();
-        Daemon::signal(keeper, Signal::SIGKILL);
+        daemon.kill_all(keeper);
         daemon.wait();
         until(seconds(60), "the keeper is gone", || (!host::is_alive(keeper)).then_some(()));
         assert!(traces().0.iter().any(|name| name.starts_with("kiln-")), "nothing was left to be cleared up");
