@@ -6,7 +6,6 @@ use serde_json::json;
 use super::first_line;
 use super::world::{SETTINGS, attempt, attempts, networked, on_a_host, on_the_shared_host, run};
 use crate::harness::{Daemon, printed, seconds, until, with};
-use crate::http;
 
 #[track_caller]
 fn assert_refused(daemon: &Daemon, places: &[(&str, u16)]) {
@@ -92,25 +91,29 @@ for address in ('10.99.0.5', 'fd00:99::5', '10.213.128.1'):
     });
 }
 
-/// One that listens on every port it may, and one that tries every address near its own.
-#[test]
-fn jobs_never_reach_one_another() {
-    on_the_shared_host(|daemon, _| {
-        let listens = "
-import threading
+/// A job that listens, in both versions of IP; its path and its two addresses.
+fn listening(daemon: &Daemon) -> (String, String, String) {
+    let code = "
 def address(family, to):
     with socket.socket(family, socket.SOCK_DGRAM) as plug:
         plug.connect((to, 9))
         return plug.getsockname()[0]
-plugs = [socket.create_server(('::', 80), family=socket.AF_INET6, dualstack_ipv6=True)]
+plug = socket.create_server(('::', 80), family=socket.AF_INET6, dualstack_ipv6=True)
 print(address(socket.AF_INET, '198.51.100.10'), address(socket.AF_INET6, '2001:db8:2::10'), flush=True)
-plugs[0].settimeout(600)
-print(plugs[0].accept())
+while True:
+    print(plug.accept(), flush=True)
 ";
-        let path = daemon.submit(&with(networked(listens), json!({"timeout": 300})));
-        let addresses = first_line(daemon, &path);
-        let (v4, v6) = addresses.split_once(' ').unwrap();
-        assert_refused(daemon, &[(v4, 80), (v6, 80)]);
+    let path = daemon.submit(&with(networked(code), json!({"timeout": 300})));
+    let addresses = first_line(daemon, &path);
+    let (v4, v6) = addresses.split_once(' ').unwrap();
+    (path, v4.to_owned(), v6.to_owned())
+}
+
+#[test]
+fn jobs_never_reach_one_another() {
+    on_the_shared_host(|daemon, _| {
+        let (path, v4, v6) = listening(daemon);
+        assert_refused(daemon, &[(&v4, 80), (&v6, 80)]);
         let spoken = format!(
             "
 for address in ('{v4}', '{v6}'):
@@ -126,8 +129,36 @@ for address in ('{v4}', '{v6}'):
         );
         assert_eq!(printed(&daemon.execute(&networked(&spoken))), "EHOSTUNREACH\nEACCES\n");
         assert_eq!(daemon.get(&path).body["status"], "running");
-        http::ask(daemon.address(), &format!("DELETE {path}"), None, seconds(60)).unwrap();
-        daemon.wait_for_status(&path, "cancelled");
+        assert_eq!(daemon.delete(&path), 200);
+        assert_eq!(daemon.wait_for_status(&path, "cancelled")["stdout"], format!("{v4} {v6}\n"));
+    });
+}
+
+/// Three walls stand between two jobs. They are torn down one after the other, and the first is built again alone.
+#[test]
+fn each_wall_between_jobs_holds_alone() {
+    on_a_host(|_| {
+        let daemon = Daemon::start(&SETTINGS);
+        let table = format!("inet kiln-{}", daemon.instance());
+        let (_, v4, v6) = listening(&daemon);
+        let places = [(v4.as_str(), 80), (v6.as_str(), 80)];
+
+        run(&format!("nft flush chain {table} own"));
+        assert_refused(&daemon, &places);
+
+        let rules = run(&format!("nft -a list chain {table} outward"));
+        let (_, handle) = rules.lines().find(|rule| rule.contains("oifname")).unwrap().rsplit_once(' ').unwrap();
+        run(&format!("nft delete rule {table} outward handle {handle}"));
+        assert_refused(&daemon, &places);
+
+        run(&format!("nft flush set {table} closed4"));
+        run(&format!("nft flush set {table} closed6"));
+        let found = attempts(&daemon.execute(&attempt(&places)));
+        assert!(found.iter().all(|(_, outcome)| outcome == "OK"), "with no wall they reach each other: {found:?}");
+
+        run(&format!("nft add rule {table} own ip daddr {v4} goto refused"));
+        run(&format!("nft add rule {table} own ip6 daddr {v6} goto refused"));
+        assert_refused(&daemon, &places);
     });
 }
 
@@ -202,7 +233,7 @@ time.sleep(1000)
         let knock =
             format!("import socket; socket.create_connection(('{address}', 80), timeout={})", seconds(2).as_secs());
         assert!(world.lock().unwrap().fails("/usr/bin/python3", &["-c", &knock]).contains("timed out"));
-        http::ask(daemon.address(), &format!("DELETE {path}"), None, seconds(60)).unwrap();
+        daemon.delete(&path);
         daemon.wait_for_status(&path, "cancelled");
     });
 }
