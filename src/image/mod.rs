@@ -22,6 +22,7 @@
 pub mod archive;
 pub mod build;
 pub mod catalog;
+mod cleaner;
 mod erofs;
 pub mod fault;
 mod finish;

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Everything lies in a directory of its own, which is locked as long as somebody works in it. Whatever ends the work
-//! before its end, SIGKILL too, leaves that directory and nothing else; the next one to stage an image removes it.
+//! before its end, SIGKILL too, leaves that directory and nothing else, which a second process removes (`cleaner`), or,
+//! where that was killed as well, the next one to stage an image.
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read};
 use std::os::fd::AsFd as _;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::base::digest::Digest;
 use crate::base::size::ByteSize;
 use crate::image::archive::bounds::Bounds;
+use crate::image::cleaner::Cleaner;
 use crate::image::erofs::{self, Form};
 use crate::image::fault::ImageError;
 use crate::image::finish;
@@ -77,6 +79,8 @@ pub struct Staging<'a> {
     name: String,
     root: Folder,
     essence: [u8; 16],
+    /// Goes last: it finds nothing to do then.
+    cleaner: Option<Cleaner>,
 }
 
 impl<'a> Staging<'a> {
@@ -91,7 +95,17 @@ impl<'a> Staging<'a> {
             Ok((folder, root))
         };
         let (folder, root) = begun().map_err(|error: io::Error| ImageError::failed("making a directory", error))?;
-        Ok(Self { store, folder, name, root, essence: [0; 16] })
+        Ok(Self { store, folder, name, root, essence: [0; 16], cleaner: None })
+    }
+
+    /// From now on the directory goes when this process does, however it ends. There must be no other thread.
+    ///
+    /// # Errors
+    /// When there is no process for it.
+    pub fn guard(&mut self) -> Result<(), ImageError> {
+        let started = Cleaner::start(self.store.folder(), &self.name);
+        self.cleaner = Some(started.map_err(|error| ImageError::failed("starting the process that cleans up", error))?);
+        Ok(())
     }
 
     /// Unpacks an archive, plain or compressed, and adds what every image has.

@@ -26,7 +26,7 @@ use crate::image::staging::{PREFIX, Staging};
 use crate::image::{FOLDER, TAGS};
 
 /// Locked by whoever changes the store.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 /// Locked, shared, by a spawner that serves images of the store.
 const IN_USE: &str = "in-use";
 /// What is not the owner's to permit: that others write.

@@ -67,6 +67,7 @@ pub(super) fn prepare(instance: InstanceId, images: Option<&Path>) -> io::Result
         return Err(io::Error::other("kiln-spawner must be started as root"));
     }
     let single = SingleThreaded::prove()?;
+    process::keep_priority().map_err(say("keep the priority of this process to itself"))?;
     process::raise_open_files(OPEN_FILES).map_err(say("raise the limit of open files"))?;
     make_run_folder().map_err(say("make /run/kiln"))?;
     let lock = lock_instance(instance)?;

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::{fs, io, ptr};
 
+use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
@@ -144,8 +145,17 @@ pub fn start(
     if launch.failure == 0 {
         return Ok(Child { pid: pid.to_string(), pidfd });
     }
-    waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED)?;
+    wait(pidfd.as_fd())?;
     Err(failed(launch.failure))
+}
+
+/// Waits for the end of a process that was started here, and reaps it.
+///
+/// # Errors
+/// What waitid(2) says.
+pub fn wait(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED)?;
+    Ok(())
 }
 
 /// A process that was started here. As long as nobody has reaped it, its pid is its own.
@@ -308,6 +318,23 @@ pub fn raise_open_files(wanted: u64) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).map_err(|errno| {
         io::Error::other(format!("from {hard} to {wanted}: {errno}; set LimitNOFILE={wanted} or `ulimit -n`"))
     })
+}
+
+/// Lets what this process starts run with an ordinary priority, whichever the service manager gave this one: neither real
+/// time nor a negative nice value is handed down (sched(7), `SCHED_RESET_ON_FORK`). A positive one is.
+///
+/// # Errors
+/// What `sched_setscheduler(2)` says.
+pub fn keep_priority() -> io::Result<()> {
+    // SAFETY: the number of a process that is this one.
+    let policy = Errno::result(unsafe { libc::sched_getscheduler(0) })?;
+    let mut parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` is as large as the kernel's, and lives through the call.
+    Errno::result(unsafe { libc::sched_getparam(0, &raw mut parameters) })?;
+    let kept = policy | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: the same.
+    Errno::result(unsafe { libc::sched_setscheduler(0, kept, &raw const parameters) })?;
+    Ok(())
 }
 
 /// Ends this process at once, without running anything else.

@@ -1,10 +1,12 @@
 //! Who a program is: as it sees itself, and as the host sees it.
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 
+use nix::unistd::gettid;
 use serde_json::json;
 
-use crate::harness::{command, execute, printed, python, shared, with};
+use crate::harness::{Daemon, command, execute, printed, python, shared, with};
 use crate::held::Held;
 use crate::host;
 
@@ -66,6 +68,25 @@ fn three_descriptors_are_open_and_no_other() {
     assert_eq!(printed(&execute(&command(&["ls", "/proc/self/fd"]))), "0\n1\n2\n3\n");
     let code = "import os\nprint([os.readlink(f'/proc/self/fd/{fd}').split(':')[0] for fd in range(3)])";
     check(code, "['/memfd', 'pipe', 'pipe']\n");
+}
+
+/// What a unit may give the spawner, so that it is served before what it starts.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "renice(1) and chrt(1) raise it as an operator would")]
+fn a_raised_priority_of_the_spawner_is_not_its_jobs() {
+    let code = "
+import os
+flag = os.SCHED_RESET_ON_FORK
+print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0) & ~flag == os.SCHED_OTHER)";
+    for raise in [["renice", "-n", "-7", "-p"].as_slice(), &["chrt", "--rr", "-p", "1"]] {
+        // A thread of its own, whose priority its children inherit.
+        let seen = std::thread::spawn(move || {
+            let raised = Command::new(raise[0]).args(&raise[1..]).arg(gettid().to_string()).status().unwrap();
+            assert!(raised.success(), "{raise:?}");
+            printed(&Daemon::start(&[]).execute(&python(code))).to_owned()
+        });
+        assert_eq!(seen.join().unwrap(), "0 True\n");
+    }
 }
 
 /// As the host sees it: nothing of the spawner or the server is open in the program, and only the channel in init.

@@ -16,7 +16,7 @@ build_seconds=900
 service_seconds=600
 reboot_seconds=240
 guest_seconds=2000
-bed_seconds=1750
+bed_seconds=2200
 tool_seconds=900
 
 root_is_reachable || {

@@ -205,6 +205,58 @@ test_posture() {
   check "the other one ends" systemctl stop kiln-hand
 }
 
+# --- jobs with network, through the units of the package
+
+# Behind this host: one public and one private address.
+make_outside() {
+  ip netns add outside && ip link add up0 type veth peer name net0 netns outside || return 1
+  ip address add 203.0.113.1/24 dev up0 && ip link set up0 up || return 1
+  ip -n outside address add 203.0.113.2/24 dev net0 && ip -n outside address add 198.51.100.10/32 dev lo &&
+    ip -n outside address add 10.99.0.5/32 dev lo && ip -n outside link set lo up && ip -n outside link set net0 up || return 1
+  ip route add 198.51.100.0/24 via 203.0.113.2 && ip route add 10.99.0.0/16 via 203.0.113.2 || return 1
+  systemd-run --quiet --unit=outside -p NetworkNamespacePath=/run/netns/outside python3 -m http.server 80
+}
+remove_outside() { systemctl stop outside && ip netns delete outside; }
+
+switch_network() { # on|off
+  rm -f /run/systemd/system/kiln.service.d/network.conf
+  if [ "$1" = on ]; then
+    mkdir -p /run/systemd/system/kiln.service.d
+    printf '[Service]\nEnvironment=KILN_NETWORK_EGRESS=true KILN_NETWORK_DNS=198.51.100.10\n' \
+      >/run/systemd/system/kiln.service.d/network.conf
+  fi
+  systemctl daemon-reload && systemctl restart kiln.service && within 6 is_ready
+}
+
+# reaches_only_public: what connecting to each ended with.
+reaches_only_public() {
+  jq -cn --arg code 'import errno, socket
+for address in ("198.51.100.10", "10.99.0.5", "203.0.113.1"):
+    with socket.socket() as plug:
+        plug.settimeout(60)
+        print(address, errno.errorcode.get(plug.connect_ex((address, 80)), "OK"))' \
+    '{language: "python", code: $code, timeout: 100, network_access: true}' >"$work/request"
+  curl -fsS --max-time 120 -H 'Content-Type: application/json' "$base/v1/execute" --data-binary "@$work/request" >"$work/answer"
+  jq -c . "$work/answer"
+  jq -e '.stdout == "198.51.100.10 OK\n10.99.0.5 ECONNREFUSED\n203.0.113.1 ECONNREFUSED\n"' "$work/answer" >/dev/null
+}
+is_forbidden() {
+  [ "$(curl -sS --max-time 60 -o "$work/answer" -w '%{http_code}' -H 'Content-Type: application/json' "$base/v1/execute" \
+    --data-binary "@$work/request")" = 403 ] && grep -q network.egress "$work/answer" || { cat "$work/answer"; return 1; }
+}
+network_traces() { ip -o link show | awk -F': ' '$2 ~ /^k/'; nft list tables | grep kiln; }
+
+test_network() {
+  check "a network behind this host" make_outside || return
+  check "the service starts with network for jobs" switch_network on || { show_log; return; }
+  check "a job reaches what is public and nothing else" reaches_only_public || show_log
+  check "its bridge and its rules are there" test -n "$(network_traces)"
+  check "the service starts without" switch_network off
+  check "no bridge and no rule is left" soon_none network_traces
+  check "network is refused by name" is_forbidden
+  check "the network behind is gone" remove_outside
+}
+
 # --- what happens to the two processes
 
 # interrupted NAME UNIT COMMAND...: a job runs, one waits behind it, the command strikes.
@@ -306,6 +358,7 @@ case ${1:-} in
   installed)
     if test_installation; then
       test_posture
+      test_network
       test_blows
       test_upgrade
     fi

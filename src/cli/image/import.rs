@@ -146,6 +146,7 @@ fn import(
         Step::Installing => progress.show("putting it into the store", ""),
     };
     let mut staging = store.stage()?;
+    staging.guard()?;
     let unpacked = staging.unpack(archive, &arguments.bounds.bounds(), &mut told)?;
     let languages = placed(&staging, &arguments.languages, table).map_err(Unimported::Languages)?;
     let description = Description {

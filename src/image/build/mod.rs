@@ -4,8 +4,7 @@
 //! mmdebstrap -> hooks -> versions of the languages -> strip -> the store: unpack, pack, install
 //! ```
 //!
-//! All of it happens in one staging directory of the store: whatever ends a build before its end leaves that directory,
-//! unmounted, and the next build removes it. The same packages give the same image, bit by bit. Needs root.
+//! All of it happens in one staging directory of the store, which goes with the build, whatever ends it. The same packages give the same image, bit by bit. Needs root.
 //!
 //! Not here: what a recipe may say (`recipe`), how an image is checked and installed (`staging`).
 mod bootstrap;
@@ -91,6 +90,7 @@ pub fn build(
 ) -> Result<Manifest, ImageError> {
     let _kept = lock(&options.cache, told)?;
     let mut staging = store.stage()?;
+    staging.guard()?;
     let languages = prepared(&staging, recipe, options, told)?;
     told(Step::Copying(ByteSize(0)));
     copied(&mut staging, told)?;

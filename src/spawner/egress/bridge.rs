@@ -9,11 +9,9 @@
 //! no job has a link. Not here: what one job has (`egress::place`).
 use std::io;
 
-use nix::errno::Errno;
-
 use super::names::{self, Names};
 use super::netlink::Netlink;
-use super::{filter, host, links, rules};
+use super::{filter, host, rules};
 use crate::plan::network::Policy;
 
 /// Makes it all. Where a step does not work nothing is left.
@@ -54,20 +52,11 @@ pub(super) fn filter_again(names: &Names, policy: &Policy) -> io::Result<()> {
 
 /// Takes away what this instance has; nothing is asked of the host where it has nothing.
 pub(super) fn remove(netlink: &Netlink, names: &Names) -> io::Result<()> {
-    if !is_there(netlink, names)? {
+    if !netlink.has_link(&names.bridge)? {
         return Ok(());
     }
     // Where nft is gone meanwhile, the rules stay and name a bridge that is not there.
     let filtered = filter::apply(&rules::no_table(names));
     netlink.remove_link(&names.bridge)?;
     filtered
-}
-
-/// Whether an earlier start of this instance left something.
-pub(super) fn is_there(netlink: &Netlink, names: &Names) -> io::Result<bool> {
-    match netlink.link(&names.bridge) {
-        Ok(_) => Ok(true),
-        Err(error) if links::is(&error, Errno::ENODEV) => Ok(false),
-        Err(error) => Err(error),
-    }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! begin ─> bridge and rules ─> MADE ─> some networks ahead ─> one more for each MORE ... channel closed ─> all removed ─> end
-//!                         │                                  └─ rules gone ─> rules
+//!                         │                                  ├─ rules gone ─> rules
+//!                         │                                  └─ links gone ─> what is remembered of their connections
 //!                         └──> FAILED ─> end
 //! ```
 //!
@@ -50,14 +51,17 @@ const KEPT: [Capability; 2] = [Capability::CAP_NET_ADMIN, Capability::CAP_SYS_AD
 pub(super) fn keep(channel: &OwnedFd, names: Names, policy: Policy) -> i32 {
     let made = keep_few_capabilities().and_then(|()| Netlink::open()).and_then(|outside| {
         let watch = Watch::open()?;
-        bridge::make(&outside, &names, &policy)?;
-        Ok((Places::new(names, policy, outside)?, watch))
+        let places = Places::new(names, policy, outside)?;
+        // What an earlier start left that was killed with its keeper.
+        places.forget_all()?;
+        bridge::make(places.outside(), places.names(), places.policy())?;
+        Ok((places, watch))
     });
     let served = match made {
         Ok((mut places, watch)) => {
             let served = serve(channel, &mut places, &watch);
             // Whatever became of the spawner.
-            served.and(bridge::remove(places.outside(), places.names()))
+            served.and(bridge::remove(places.outside(), places.names())).and(places.forget_all())
         }
         Err(error) => say(channel, FAILED, &error.to_string()),
     };
@@ -76,7 +80,7 @@ fn serve(channel: &OwnedFd, places: &mut Places, watch: &Watch) -> io::Result<()
     (0..READY).try_for_each(|_| give(channel, places))?;
     loop {
         let waits = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
-        let mut wait = [waits(channel.as_fd()), waits(watch.changes())];
+        let mut wait = [waits(channel.as_fd()), waits(watch.rules()), waits(watch.links())];
         match poll(&mut wait, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -84,6 +88,7 @@ fn serve(channel: &OwnedFd, places: &mut Places, watch: &Watch) -> io::Result<()
         if wait.iter().skip(1).any(|changes| changes.any() == Some(true)) {
             watch.drain()?;
             keep_rules(places, watch)?;
+            places.forget_ended()?;
         }
         let mut word = [0];
         match socket::receive::<0>(channel.as_fd(), &mut word)? {

@@ -102,6 +102,15 @@ impl Netlink {
         number.ok_or_else(|| Errno::ENODEV.into())
     }
 
+    /// Whether there is an interface of this name.
+    pub(super) fn has_link(&self, name: &str) -> io::Result<bool> {
+        match self.link(name) {
+            Ok(_) => Ok(true),
+            Err(error) if is(&error, Errno::ENODEV) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes the interface of this name; one that is not there is fine. Tells whether it was.
     pub(super) fn remove_link(&self, name: &str) -> io::Result<bool> {
         match self.act(RouteNetlinkMessage::DelLink(named(name)), 0) {

@@ -10,10 +10,12 @@
 mod bridge;
 mod files;
 mod filter;
+mod flows;
 mod host;
 mod keeper;
 mod links;
 mod names;
+mod netfilter;
 mod netlink;
 mod place;
 mod rules;
@@ -103,7 +105,7 @@ pub(super) enum Told {
 /// Takes away what a spawner of this instance left that was killed together with its keeper.
 pub(super) fn sweep(instance: InstanceId) -> io::Result<()> {
     let (netlink, names) = (Netlink::open()?, Names::of(instance));
-    if bridge::is_there(&netlink, &names)? {
+    if netlink.has_link(&names.bridge)? {
         tracing::info!(bridge = names.bridge, "an earlier start left its bridge: it is removed");
     }
     bridge::remove(&netlink, &names)

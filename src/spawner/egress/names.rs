@@ -48,7 +48,7 @@ impl Names {
 }
 
 /// Where on the bridge a job is: its number decides its addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u16);
 
 impl Place {

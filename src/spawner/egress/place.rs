@@ -1,8 +1,9 @@
 //! The network of one job: a namespace with a link to the bridge, ready before anybody asks for it.
 //!
 //! It belongs to the initial user namespace, so that no job changes anything in it: addresses, routes, neighbours and the
-//! rate are what is set here. With the last process that is in it the kernel takes it away, and its link with it. Not here:
-//! what is filtered (`egress::rules`).
+//! rate are what is set here. With the last process that is in it the kernel takes it away, and its link with it; then what
+//! is remembered of its connections is forgotten. Not here: what is filtered (`egress::rules`).
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 
+use super::flows::Flows;
 use super::host;
 use super::links::{self, Link};
 use super::names::{self, INSIDE, Names, Place};
@@ -37,8 +39,11 @@ pub(super) struct Places {
     names: Names,
     policy: Policy,
     next: Place,
+    /// Those that were given and not yet seen to be free again.
+    given: BTreeSet<Place>,
     /// In the host's namespace, whichever this process is in.
     outside: Netlink,
+    flows: Flows,
     host: File,
 }
 
@@ -46,7 +51,7 @@ impl Places {
     /// `outside` was opened in the host's network namespace, in which this process is.
     pub(super) fn new(names: Names, policy: Policy, outside: Netlink) -> io::Result<Self> {
         let host = File::open("/proc/self/ns/net")?;
-        Ok(Self { names, policy, next: Place::FIRST, outside, host })
+        Ok(Self { names, policy, next: Place::FIRST, given: BTreeSet::new(), outside, flows: Flows::open()?, host })
     }
 
     /// What this instance's things are called.
@@ -62,6 +67,26 @@ impl Places {
     /// To the host's network namespace.
     pub(super) const fn outside(&self) -> &Netlink {
         &self.outside
+    }
+
+    /// Forgets the connections of those that are free again.
+    pub(super) fn forget_ended(&mut self) -> io::Result<()> {
+        for place in self.given.clone() {
+            if !self.outside.has_link(&self.names.port(place))? {
+                self.forget(place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the connections of every job that there was.
+    pub(super) fn forget_all(&self) -> io::Result<()> {
+        names::subnets(&self.policy).try_for_each(|subnet| self.flows.forget_all(subnet))
+    }
+
+    fn forget(&mut self, place: Place) -> io::Result<()> {
+        self.given.remove(&place);
+        names::subnets(&self.policy).try_for_each(|subnet| self.flows.forget(place.address(subnet)))
     }
 
     /// One more. However it ends, this process is in the host's network namespace afterwards, or it ends itself.
@@ -101,7 +126,14 @@ impl Places {
             self.next = place.next(&self.policy);
             let port = self.names.port(place);
             match self.outside.make_pair(&port, bridge, namespace, place.hardware()) {
-                Ok(()) => return Ok((place, self.outside.link(&port)?)),
+                Ok(()) => {
+                    // It was given before, and became free just now.
+                    if self.given.contains(&place) {
+                        self.forget(place)?;
+                    }
+                    self.given.insert(place);
+                    return Ok((place, self.outside.link(&port)?));
+                }
                 Err(error) if links::is(&error, Errno::EEXIST) => {}
                 Err(error) => return Err(error),
             }

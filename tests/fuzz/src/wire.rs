@@ -37,7 +37,8 @@ pub(crate) fn request(bytes: &[u8]) {
 fn admitted(plan: &Plan) {
     assert!(plan.mounts.len() <= ceiling::MOUNTS);
     assert!(plan.mounts.iter().all(|mount| matches!(mount.source, MountSource::Tree { .. })));
-    assert_eq!((plan.class, plan.network, plan.root), (Class::Job, Network::Isolated, Root::Host));
+    assert_eq!((plan.class, plan.lifetime, plan.stdio), (Class::Job, Lifetime::WithMain, Stdio::Pipes));
+    assert_ne!(plan.network, Network::Attached);
     let rows = plan.limits.named().into_iter().zip(ceiling::JOB.named()).zip(ceiling::FLOOR.named());
     for (((name, asked), (_, most)), (_, least)) in rows {
         assert!(least <= asked && asked <= most, "{name}");
@@ -79,7 +80,8 @@ pub(crate) fn request_seeds() -> Vec<Vec<u8>> {
         Request::DropTag { removal: 1, file: String::from("python:3.13") },
         Request::DropImage { removal: 2, digest: Digest([1; 32]) },
         Request::DropTree { tree },
-        start(vec![MountSource::Tree { tree }], Root::Host),
+        start(vec![MountSource::Tree { tree }], Root::Host, Network::Isolated),
+        start(vec![MountSource::Tree { tree }], Root::Image { digest: Digest([2; 32]) }, Network::Egress),
         start(
             vec![
                 MountSource::Image { digest: Digest([1; 32]) },
@@ -88,6 +90,7 @@ pub(crate) fn request_seeds() -> Vec<Vec<u8>> {
                 MountSource::Descriptor { index: 4 },
             ],
             Root::Image { digest: Digest([2; 32]) },
+            Network::Attached,
         ),
         Request::Exec { sandbox, process },
         Request::Signal { sandbox, process, signal: 9 },
@@ -116,7 +119,7 @@ fn policy() -> Policy {
     }
 }
 
-fn start(sources: Vec<MountSource>, root: Root) -> Request {
+fn start(sources: Vec<MountSource>, root: Root, network: Network) -> Request {
     let target = BoxPath::try_from("/work").expect("a path");
     let mounts =
         sources.into_iter().map(|source| Mount { source, target: target.clone(), access: MountAccess::ReadWrite });
@@ -124,7 +127,7 @@ fn start(sources: Vec<MountSource>, root: Root) -> Request {
         class: Class::Job,
         lifetime: Lifetime::WithMain,
         stdio: Stdio::Pipes,
-        network: Network::Isolated,
+        network,
         profile: Profile::Job,
         root,
         mounts: mounts.collect(),

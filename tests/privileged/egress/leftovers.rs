@@ -1,8 +1,10 @@
 //! What is left of it on the host: nothing, however it ends.
 use nix::sys::signal::Signal;
+use serde_json::json;
 
+use super::first_line;
 use super::world::{SETTINGS, networked, on_a_host, run};
-use crate::harness::{Daemon, assert_ended_by, data_directory, printed, seconds, until, until_equal};
+use crate::harness::{Daemon, assert_ended_by, data_directory, printed, seconds, until, until_equal, with};
 use crate::host;
 
 /// Interfaces and rules of kiln on this host.
@@ -49,6 +51,42 @@ fn what_a_job_had_goes_with_it() {
         }
         // The bridge, and the four that are ready.
         until_equal(seconds(60), &5, ports);
+    });
+}
+
+/// The TCP connections of jobs that the host remembers, open ones for five days (nf_conntrack-sysctl).
+fn remembered() -> Vec<String> {
+    let flows = std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").unwrap();
+    let of_a_job = |flow: &&str| {
+        let source = flow.split_whitespace().find_map(|word| word.strip_prefix("src="));
+        flow.contains(" tcp ")
+            && source.is_some_and(|address| address.starts_with("10.213.128.") || address.starts_with("fd6b:"))
+    };
+    flows.lines().filter(of_a_job).map(str::to_owned).collect()
+}
+
+/// Nor are they counted against the next job at its address.
+#[test]
+fn the_connections_of_a_killed_job_are_forgotten_and_of_no_other() {
+    on_a_host(|_| {
+        let daemon = Daemon::start(&SETTINGS);
+        let holds = "
+kept = [socket.create_connection((host, 80)) for host in ('198.51.100.10', '2001:db8:2::10') for _ in range(10)]
+print(len(kept), flush=True)
+time.sleep(1000)
+";
+        let begin = || {
+            let path = daemon.submit(&with(networked(holds), json!({"timeout": 300})));
+            assert_eq!(first_line(&daemon, &path), "20");
+            path
+        };
+        let (one, other) = (begin(), begin());
+        assert_eq!(remembered().len(), 40, "{:#?}", remembered());
+        daemon.delete(&one);
+        until_equal(seconds(60), &20, || remembered().len());
+        assert_eq!(daemon.get(&other).body["status"], "running");
+        drop(daemon);
+        until_equal(seconds(60), &0, || remembered().len());
     });
 }
 

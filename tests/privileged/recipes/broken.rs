@@ -1,8 +1,12 @@
 //! Builds that do not end well: what is said, and that nothing is left of them.
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 
 use crate::harness::{data_directory, seconds, until};
 use crate::host;
@@ -40,28 +44,38 @@ fn build_after(first: &str, data: &Path, recipes: &[&str]) -> Command {
     command
 }
 
+/// By SIGKILL to the command alone, and as Ctrl-C does it: by SIGINT to all that it started.
 #[test]
-fn a_build_that_is_killed_leaves_nothing_mounted_and_what_the_next_one_removes() {
-    let data = data_directory();
-    let mut child = build(data.path(), &["sqlite"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.ends_with("unpacking packages")), "it came as far as that");
-    let place = data.path().to_str().unwrap();
-    let below = host::descendants(child.id());
-    assert!(!below.is_empty());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    until(seconds(30), "its processes end", || below.iter().all(|process| !host::is_alive(*process)).then_some(()));
-    assert!(!host::mounts("self").iter().any(|mount| mount.starts_with(place)));
-    assert!(stored(data.path()).iter().any(|path| path.to_str().unwrap().contains("staging-")), "there was something");
+fn a_build_that_is_interrupted_leaves_nothing() {
+    let strikes = [|pid| kill(pid, Signal::SIGKILL), |pid| killpg(pid, Signal::SIGINT)];
+    for strike in strikes {
+        let data = data_directory();
+        let mut build = build(data.path(), &["sqlite"]);
+        let mut child = build.process_group(0).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.ends_with("unpacking packages")), "it came as far as that");
+        let below = host::descendants(child.id());
+        assert!(below.iter().any(|process| host::name(*process) == "mmdebstrap"), "it is at work");
+        assert!(!stored(data.path()).is_empty(), "there is something");
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        strike(pid).unwrap();
+        assert!(child.wait().unwrap().signal().is_some());
+        until(seconds(30), "its processes end", || below.iter().all(|process| !host::is_alive(*process)).then_some(()));
+        let place = data.path().to_str().unwrap();
+        assert!(!host::mounts("self").iter().any(|mount| mount.starts_with(place)));
+        assert_eq!(stored(data.path()), Vec::<PathBuf>::new());
+    }
+}
 
-    let folder = data_directory();
+#[test]
+fn a_recipe_that_fails_in_the_middle_leaves_nothing_and_says_why() {
+    let (data, folder) = (data_directory(), data_directory());
     let faulty = recipe(folder.path(), "hooks = [\"echo it is broken >&2; exit 3\"]");
     let output = build(data.path(), &[&faulty]).output().unwrap();
     assert_eq!(output.status.code(), Some(70), "{}", told(&output));
     assert!(told(&output).contains("kiln: small: mmdebstrap failed"), "{}", told(&output));
     assert!(told(&output).contains("it is broken"), "{}", told(&output));
-    assert_eq!(stored(data.path()), Vec::<PathBuf>::new(), "neither of the killed one nor of the faulty one");
+    assert_eq!(stored(data.path()), Vec::<PathBuf>::new(), "nothing is left of it");
 }
 
 #[test]

@@ -1,0 +1,69 @@
+//! A process beside the one that makes an image: when that one is gone, however it ended, it removes what was left.
+//!
+//! It is in a session of its own, so that neither Ctrl-C nor the end of a terminal ends it. Not here: what is left when
+//! both are killed at once, which the next one to make an image removes (`store`).
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+
+use nix::unistd::setsid;
+
+use crate::image::folder::Folder;
+use crate::image::store::LOCK;
+use crate::sys::process::{self, Helper, SingleThreaded};
+use crate::sys::socket;
+
+/// The directory that it was given to hold. A link would not be followed: `.` is none.
+const HELD: &str = "/proc/self/fd/1/.";
+
+/// The process, as long as the one that made it goes on.
+#[derive(Debug)]
+pub(super) struct Cleaner {
+    /// Closed, by whomever, it is told.
+    channel: Option<OwnedFd>,
+    process: OwnedFd,
+}
+
+impl Cleaner {
+    /// For the directory `name` in the store.
+    pub(super) fn start(store: &Folder, name: &str) -> io::Result<Self> {
+        let single = SingleThreaded::prove()?;
+        let (channel, far) = socket::pair()?;
+        let helper = Helper { name: c"kiln-cleaner", channel: far.as_fd(), held: store.as_fd() };
+        let process = process::start_helper(&single, &helper, |channel| match clean(channel, name) {
+            Ok(()) => 0,
+            Err(error) => {
+                tracing::warn!(folder = name, %error, "left behind in the store of images; kiln image gc removes it");
+                1
+            }
+        })?;
+        Ok(Self { channel: Some(channel), process })
+    }
+}
+
+impl Drop for Cleaner {
+    /// Nobody needs to know how it ended: what it could not do it has said.
+    fn drop(&mut self) {
+        drop(self.channel.take());
+        if let Err(error) = process::wait(self.process.as_fd()) {
+            tracing::warn!(%error, "the process that cleans up cannot be waited for");
+        }
+    }
+}
+
+fn clean(channel: OwnedFd, name: &str) -> io::Result<()> {
+    setsid()?;
+    // Nothing is ever sent.
+    File::from(channel).read_to_end(&mut Vec::new())?;
+    let store = Folder::open(Path::new(HELD))?;
+    let left = match store.within(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    // Programs that worked in it may end later.
+    left.file().lock()?;
+    let changing = store.lock_file(LOCK)?;
+    changing.lock()?;
+    store.remove_tree(name)
+}
