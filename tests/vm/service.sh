@@ -261,7 +261,7 @@ test_network() {
 
 # --- what happens to the two processes
 
-# interrupted NAME UNIT COMMAND...: a job runs, one waits behind it, the command strikes.
+# interrupted NAME UNIT COMMAND...: a job runs, the command strikes.
 interrupted() {
   local name=$1 struck=$2 server id
   shift 2

@@ -69,12 +69,16 @@ impl Places {
         &self.outside
     }
 
-    /// Forgets the connections of those that are free again.
+    /// Forgets the connections of those that are free again. What could not be done is done when a link changes next, or
+    /// before the place is given again. This process is in the host's network namespace.
     pub(super) fn forget_ended(&mut self) -> io::Result<()> {
-        for place in self.given.clone() {
-            if !self.outside.has_link(&self.names.port(place))? {
-                self.forget(place)?;
-            }
+        let forgotten = self.given.clone().into_iter().try_for_each(|place| {
+            if self.outside.has_link(&self.names.port(place))? { Ok(()) } else { self.forget(place) }
+        });
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "connections of an ended job are still remembered");
+            // Half an answer may be left in the old one.
+            self.flows = Flows::open()?;
         }
         Ok(())
     }
@@ -85,8 +89,9 @@ impl Places {
     }
 
     fn forget(&mut self, place: Place) -> io::Result<()> {
+        names::subnets(&self.policy).try_for_each(|subnet| self.flows.forget(place.address(subnet)))?;
         self.given.remove(&place);
-        names::subnets(&self.policy).try_for_each(|subnet| self.flows.forget(place.address(subnet)))
+        Ok(())
     }
 
     /// One more. However it ends, this process is in the host's network namespace afterwards, or it ends itself.
