@@ -3,7 +3,7 @@
 //! It is in a session of its own, so that neither Ctrl-C nor the end of a terminal ends it. Not here: what is left when
 //! both are killed at once, which the next one to make an image removes (`store`).
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
@@ -20,7 +20,7 @@ const HELD: &str = "/proc/self/fd/1/.";
 /// The process, as long as the one that made it goes on.
 #[derive(Debug)]
 pub(super) struct Cleaner {
-    /// Closed, by whomever, it is told.
+    /// When it is closed, by us or by our end, the process begins.
     channel: Option<OwnedFd>,
     process: OwnedFd,
 }
@@ -34,7 +34,7 @@ impl Cleaner {
         let process = process::start_helper(&single, &helper, |channel| match clean(channel, name) {
             Ok(()) => 0,
             Err(error) => {
-                tracing::warn!(folder = name, %error, "left behind in the store of images; kiln image gc removes it");
+                left_behind(name, &error);
                 1
             }
         })?;
@@ -43,13 +43,19 @@ impl Cleaner {
 }
 
 impl Drop for Cleaner {
-    /// Nobody needs to know how it ended: what it could not do it has said.
+    /// How it ended matters to nobody: what it could not do it has said.
     fn drop(&mut self) {
         drop(self.channel.take());
-        if let Err(error) = process::wait(self.process.as_fd()) {
-            tracing::warn!(%error, "the process that cleans up cannot be waited for");
-        }
+        drop(process::wait(self.process.as_fd()));
     }
+}
+
+/// Says so on the standard error of the command; where nobody reads it, it is not missed.
+pub(super) fn left_behind(name: &str, error: &io::Error) {
+    drop(writeln!(
+        io::stderr(),
+        "kiln: {name} is left behind in the store of images ({error}); kiln image gc removes it"
+    ));
 }
 
 fn clean(channel: OwnedFd, name: &str) -> io::Result<()> {

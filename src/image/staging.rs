@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::base::digest::Digest;
 use crate::base::size::ByteSize;
 use crate::image::archive::bounds::Bounds;
-use crate::image::cleaner::Cleaner;
+use crate::image::cleaner::{self, Cleaner};
 use crate::image::erofs::{self, Form};
 use crate::image::fault::ImageError;
 use crate::image::finish;
@@ -182,7 +182,7 @@ impl Drop for Staging<'_> {
     /// What cannot be removed now is removed by the next one who stages an image.
     fn drop(&mut self) {
         if let Err(error) = self.store.folder().remove_tree(&self.name) {
-            tracing::warn!(folder = self.name, %error, "left behind in the store of images; kiln image gc removes it");
+            cleaner::left_behind(&self.name, &error);
         }
     }
 }

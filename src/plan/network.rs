@@ -37,6 +37,17 @@ pub const PRIVATE: &[Prefix] = &[
     Prefix::v6(0xfec0 << 112, 10),
 ];
 
+/// What else is no public address, and is closed unless the operator opens a part of it: a host below the virtual machines
+/// of a cloud (`WireServer` of Azure), tunnels (RFC 4380), and all of IPv6 but what is given out to be public
+/// (RFC 4291, section 2.4; IANA, "IPv6 Global Unicast Address Assignments").
+pub const SPECIAL: &[Prefix] = &[
+    Prefix::v4([168, 63, 129, 16], 32),
+    Prefix::v6(0x2001_0000 << 96, 32),
+    Prefix::v6(0, 3),
+    Prefix::v6(0x4000 << 112, 2),
+    Prefix::v6(0x8000 << 112, 1),
+];
+
 /// Ports on which mail is handed in, which an abuser is after first.
 pub const MAIL_PORTS: [u16; 3] = [25, 465, 587];
 

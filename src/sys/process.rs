@@ -324,16 +324,20 @@ pub fn raise_open_files(wanted: u64) -> io::Result<()> {
 /// time nor a negative nice value is handed down (sched(7), `SCHED_RESET_ON_FORK`). A positive one is.
 ///
 /// # Errors
-/// What `sched_setscheduler(2)` says.
+/// What `sched_setscheduler(2)` says, where there is something to keep.
 pub fn keep_priority() -> io::Result<()> {
-    // SAFETY: the number of a process that is this one.
+    // SAFETY: no pointer is passed.
     let policy = Errno::result(unsafe { libc::sched_getscheduler(0) })?;
+    // SAFETY: no pointer is passed. An error is -1 as well, and then the flag is set for nothing.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    if nice >= 0 && [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE].contains(&policy) {
+        return Ok(());
+    }
     let mut parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: `parameters` is as large as the kernel's, and lives through the call.
     Errno::result(unsafe { libc::sched_getparam(0, &raw mut parameters) })?;
-    let kept = policy | libc::SCHED_RESET_ON_FORK;
     // SAFETY: the same.
-    Errno::result(unsafe { libc::sched_setscheduler(0, kept, &raw const parameters) })?;
+    Errno::result(unsafe { libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &raw const parameters) })?;
     Ok(())
 }
 

@@ -16,6 +16,13 @@ pub(crate) fn state(process: u32) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
+/// A number of `/proc/PID/stat`, by its place in proc(5).
+pub(crate) fn stat(process: u32, place: usize) -> i64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The third is the first behind the name.
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(place - 3).unwrap().parse().unwrap()
+}
+
 /// What a process calls itself.
 pub(crate) fn name(process: u32) -> String {
     let text = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();

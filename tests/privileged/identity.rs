@@ -78,14 +78,19 @@ fn a_raised_priority_of_the_spawner_is_not_its_jobs() {
 import os
 flag = os.SCHED_RESET_ON_FORK
 print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0) & ~flag == os.SCHED_OTHER)";
-    for raise in [["renice", "-n", "-7", "-p"].as_slice(), &["chrt", "--rr", "-p", "1"]] {
+    // With the nice value and the policy that the spawner then has.
+    let raised: [(&[&str], [i64; 2]); 2] =
+        [(&["renice", "-n", "-7", "-p"], [-7, 0]), (&["chrt", "--rr", "-p", "1"], [0, 2])];
+    for (raise, has) in raised {
         // A thread of its own, whose priority its children inherit.
         let seen = std::thread::spawn(move || {
             let raised = Command::new(raise[0]).args(&raise[1..]).arg(gettid().to_string()).status().unwrap();
             assert!(raised.success(), "{raise:?}");
-            printed(&Daemon::start(&[]).execute(&python(code))).to_owned()
+            let daemon = Daemon::start(&[]);
+            let spawner = daemon.spawner();
+            ([19, 41].map(|place| host::stat(spawner, place)), printed(&daemon.execute(&python(code))).to_owned())
         });
-        assert_eq!(seen.join().unwrap(), "0 True\n");
+        assert_eq!(seen.join().unwrap(), (has, String::from("0 True\n")));
     }
 }
 

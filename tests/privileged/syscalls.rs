@@ -73,7 +73,7 @@ refused() {
 refused 'must be superuser' mount -t tmpfs none /tmp
 refused 'Operation not permitted' unshare -Ur id
 refused 'Operation not permitted' unshare -m true
-refused 'Permission denied' nsenter -t 1 -m true
+refused 'not permitted\\|Permission denied' nsenter -t 1 -m true
 refused 'Operation not permitted' chroot / true
 refused 'not permitted\\|Permission denied' mknod /tmp/disk b 8 0
 echo done";

@@ -4,7 +4,8 @@
 //! mmdebstrap -> hooks -> versions of the languages -> strip -> the store: unpack, pack, install
 //! ```
 //!
-//! All of it happens in one staging directory of the store, which goes with the build, whatever ends it. The same packages give the same image, bit by bit. Needs root.
+//! All of it happens in one staging directory of the store, which goes with the build, however that ends (`staging`). The
+//! same packages give the same image, bit by bit. Needs root.
 //!
 //! Not here: what a recipe may say (`recipe`), how an image is checked and installed (`staging`).
 mod bootstrap;

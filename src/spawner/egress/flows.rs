@@ -1,8 +1,9 @@
 //! What the kernel remembers of connections (`nf_conntrack`), and that it forgets those of a job when the job has ended.
 //!
-//! It would remember an open connection of a killed program for five days (nf_conntrack-sysctl,
-//! `nf_conntrack_tcp_timeout_established`): the host's table would fill, and what one job left would be counted against
-//! the next one at its address. Not here: when a job has ended (`egress::place`).
+//! It can remember a connection for minutes after both ends have closed it, and for as long as five days where the end of
+//! one was never heard of (nf_conntrack-sysctl, `nf_conntrack_tcp_timeout_established`): the host's table would fill, and
+//! what one job left would be counted against the next one at its address. Not here: when a job has ended
+//! (`egress::place`).
 use std::io;
 use std::net::IpAddr;
 
@@ -18,16 +19,18 @@ use crate::plan::prefix::Prefix;
 const ASK: u16 = 1 << 8 | 1;
 const DELETE: u16 = 1 << 8 | 2;
 
-/// `CTA_TUPLE_ORIG`, with `CTA_TUPLE_IP` in it, with one of `CTA_IP_V4_SRC` and `CTA_IP_V6_SRC` in that.
+/// `CTA_TUPLE_ORIG` and `CTA_TUPLE_REPLY`, with `CTA_TUPLE_IP` in each, with one of `CTA_IP_V4_SRC` and `CTA_IP_V6_SRC` in
+/// that: who began, and who answers.
 const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
 const ADDRESSES: u16 = 1;
 const SOURCE: u16 = 1;
 const SOURCE6: u16 = 3;
 /// `CTA_ZONE`
 const ZONE: u16 = 18;
-/// `CTA_FILTER`, with `CTA_FILTER_ORIG_FLAGS` in it: which parts of the tuple beside must be as they are there.
+/// `CTA_FILTER`, with `CTA_FILTER_ORIG_FLAGS` or `CTA_FILTER_REPLY_FLAGS` in it, whose numbers are those of the tuples: which
+/// parts of the tuple beside must be as they are there.
 const FILTER: u16 = 25;
-const PARTS: u16 = 1;
 /// Its source, alone.
 const SOURCE_PART: u32 = 1;
 
@@ -43,12 +46,18 @@ impl Flows {
         Ok(Self(socket))
     }
 
-    /// Forgets every connection that began at this address.
+    /// Forgets every connection that began at this address, or that this address answers.
     pub(super) fn forget(&self, address: IpAddr) -> io::Result<()> {
-        self.forget_those(address.is_ipv4(), &filter(address)?, |found| found == address)
+        let is_meant = |found| found == address;
+        if address.is_ipv6() {
+            // Linux 6.18 and others compare its addresses the wrong way round in a filter, and leave out what matches
+            // (`ctnetlink_filter_match_tuple`).
+            return self.forget_those(false, &[], is_meant);
+        }
+        [ORIGINAL, REPLY].into_iter().try_for_each(|tuple| self.forget_those(true, &filter(tuple, address)?, is_meant))
     }
 
-    /// Forgets every connection that began in this subnet.
+    /// Forgets the same of every address of this subnet.
     pub(super) fn forget_all(&self, subnet: Prefix) -> io::Result<()> {
         self.forget_those(subnet.is_v4(), &[], |found| subnet.contains(Prefix::whole(found)))
     }
@@ -61,7 +70,7 @@ impl Flows {
         let mut meant = Vec::new();
         self.hear(|answer| match answer {
             Answer::Thing(flow) => {
-                if began_at(flow).is_some_and(&is_meant) {
+                if ends(flow).any(&is_meant) {
                     meant.push(key(flow));
                 }
                 Ok(false)
@@ -73,8 +82,8 @@ impl Flows {
             self.0.send(&netfilter::request(DELETE, ACKNOWLEDGED, family, &key)?, 0)?;
             self.hear(|answer| match answer {
                 Answer::Thing(_) => Ok(false),
-                // It ended by itself meanwhile.
-                Answer::Done | Answer::Error(Errno::ENOENT) => Ok(true),
+                // It ended by itself meanwhile, or is about to: another part of the kernel has it (a flow table).
+                Answer::Done | Answer::Error(Errno::ENOENT | Errno::EBUSY) => Ok(true),
                 Answer::Error(errno) => Err(io::Error::other(format!("forgetting a connection: {errno}"))),
             })?;
         }
@@ -94,15 +103,11 @@ impl Flows {
     }
 }
 
-/// Lets what began at this address through, and little else. None of IPv6: kernels are about that have it the wrong way
-/// round (6.18, `ctnetlink_filter_match_tuple`).
-fn filter(address: IpAddr) -> io::Result<Vec<u8>> {
-    if address.is_ipv6() {
-        return Ok(Vec::new());
-    }
-    let tuple = netfilter::nested(ORIGINAL, &netfilter::nested(ADDRESSES, &source(address)?)?)?;
-    let parts = netfilter::nested(FILTER, &netfilter::attribute(PARTS, &SOURCE_PART.to_ne_bytes())?)?;
-    Ok([tuple, parts].concat())
+/// Lets through what has this source in this tuple, and little else.
+fn filter(tuple: u16, address: IpAddr) -> io::Result<Vec<u8>> {
+    let wanted = netfilter::nested(tuple, &netfilter::nested(ADDRESSES, &source(address)?)?)?;
+    let parts = netfilter::nested(FILTER, &netfilter::attribute(tuple, &SOURCE_PART.to_ne_bytes())?)?;
+    Ok([wanted, parts].concat())
 }
 
 fn source(address: IpAddr) -> io::Result<Vec<u8>> {
@@ -112,11 +117,14 @@ fn source(address: IpAddr) -> io::Result<Vec<u8>> {
     }
 }
 
-fn began_at(flow: &[u8]) -> Option<IpAddr> {
-    let addresses = netfilter::value(netfilter::value(flow, ORIGINAL)?, ADDRESSES)?;
-    let v4 = || Some(IpAddr::from(*netfilter::value(addresses, SOURCE)?.first_chunk::<4>()?));
-    let v6 = || Some(IpAddr::from(*netfilter::value(addresses, SOURCE6)?.first_chunk::<16>()?));
-    v4().or_else(v6)
+/// Who began, and who answers.
+fn ends(flow: &[u8]) -> impl Iterator<Item = IpAddr> {
+    [ORIGINAL, REPLY].into_iter().filter_map(|tuple| {
+        let addresses = netfilter::value(netfilter::value(flow, tuple)?, ADDRESSES)?;
+        let v4 = || Some(IpAddr::from(*netfilter::value(addresses, SOURCE)?.first_chunk::<4>()?));
+        let v6 = || Some(IpAddr::from(*netfilter::value(addresses, SOURCE6)?.first_chunk::<16>()?));
+        v4().or_else(v6)
+    })
 }
 
 /// What names it to the kernel.
@@ -135,17 +143,18 @@ mod test {
     use super::*;
 
     #[test]
-    fn the_source_of_a_flow_is_found_and_its_name_taken_over() {
-        for address in ["10.213.128.2", "fd6b:696c:6e00::2"] {
-            let address: IpAddr = address.parse().unwrap();
-            let tuple =
-                netfilter::nested(ORIGINAL, &netfilter::nested(ADDRESSES, &source(address).unwrap()).unwrap()).unwrap();
+    fn both_ends_of_a_flow_are_found_and_its_name_taken_over() {
+        for ends_at in [["10.213.128.2", "198.51.100.10"], ["fd6b:696c:6e00::2", "2001:db8::1"]] {
+            let [began, answers] = ends_at.map(|address| address.parse::<IpAddr>().unwrap());
+            let tuple = |kind, address| {
+                netfilter::nested(kind, &netfilter::nested(ADDRESSES, &source(address).unwrap()).unwrap()).unwrap()
+            };
             let mark = netfilter::attribute(8, &[0; 4]).unwrap();
             let zone = netfilter::attribute(ZONE, &[0, 7]).unwrap();
-            let flow = [tuple.as_slice(), &mark, &zone].concat();
-            assert_eq!(began_at(&flow), Some(address));
-            assert_eq!(key(&flow), [tuple, zone].concat());
+            let flow = [tuple(ORIGINAL, began), tuple(REPLY, answers), mark, zone.clone()].concat();
+            assert_eq!(ends(&flow).collect::<Vec<_>>(), [began, answers]);
+            assert_eq!(key(&flow), [tuple(ORIGINAL, began), zone].concat());
         }
-        assert_eq!(began_at(&netfilter::nested(ORIGINAL, &[]).unwrap()), None);
+        assert_eq!(ends(&netfilter::nested(ORIGINAL, &[]).unwrap()).count(), 0);
     }
 }

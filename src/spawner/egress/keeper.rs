@@ -52,10 +52,12 @@ pub(super) fn keep(channel: &OwnedFd, names: Names, policy: Policy) -> i32 {
     let made = keep_few_capabilities().and_then(|()| Netlink::open()).and_then(|outside| {
         let watch = Watch::open()?;
         let places = Places::new(names, policy, outside)?;
-        // What an earlier start left that was killed with its keeper.
-        places.forget_all()?;
         bridge::make(places.outside(), places.names(), places.policy())?;
-        Ok((places, watch))
+        // What an earlier start left that was killed with its keeper. No job has a link yet, and the subnet is ours.
+        match places.forget_all() {
+            Ok(()) => Ok((places, watch)),
+            Err(error) => bridge::remove(places.outside(), places.names()).and(Err(error)),
+        }
     });
     let served = match made {
         Ok((mut places, watch)) => {
@@ -76,6 +78,7 @@ pub(super) fn keep(channel: &OwnedFd, names: Names, policy: Policy) -> i32 {
 
 /// Comes back when the spawner is gone, or cannot be told anything, or the rules cannot be kept in force.
 fn serve(channel: &OwnedFd, places: &mut Places, watch: &Watch) -> io::Result<()> {
+    let mut table = watch.table(&places.names().table)?;
     say(channel, MADE, "")?;
     (0..READY).try_for_each(|_| give(channel, places))?;
     loop {
@@ -87,7 +90,7 @@ fn serve(channel: &OwnedFd, places: &mut Places, watch: &Watch) -> io::Result<()
         }
         if wait.iter().skip(1).any(|changes| changes.any() == Some(true)) {
             watch.drain()?;
-            keep_rules(places, watch)?;
+            keep_rules(places, watch, &mut table)?;
             places.forget_ended()?;
         }
         let mut word = [0];
@@ -99,16 +102,15 @@ fn serve(channel: &OwnedFd, places: &mut Places, watch: &Watch) -> io::Result<()
     }
 }
 
-/// A firewall that is loaded anew may begin with taking every table away.
-fn keep_rules(places: &Places, watch: &Watch) -> io::Result<()> {
-    if watch.has(&places.names().table)? {
+/// A firewall that is loaded anew may begin with taking every table away, and go on with an old copy of ours.
+fn keep_rules(places: &Places, watch: &Watch, table: &mut Option<Vec<u8>>) -> io::Result<()> {
+    let name = &places.names().table;
+    if table.is_some() && watch.table(name)? == *table {
         return Ok(());
     }
     bridge::filter_again(places.names(), places.policy())?;
-    tracing::warn!(
-        table = places.names().table,
-        "somebody took the rules of jobs with network away: they are there again"
-    );
+    *table = watch.table(name)?;
+    tracing::warn!(table = name, "somebody took the rules of jobs with network away: they are there again");
     Ok(())
 }
 

@@ -27,7 +27,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 use super::Host;
 use crate::base::id::{InstanceId, SandboxId};
@@ -285,6 +284,5 @@ fn bury(process: &OwnedFd) -> io::Result<()> {
         Err(error) if !process::has_ended(&error) => return Err(error),
         _ => {}
     }
-    waitid(Id::PIDFd(process.as_fd()), WaitPidFlag::WEXITED)?;
-    Ok(())
+    process::wait(process.as_fd())
 }

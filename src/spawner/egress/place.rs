@@ -72,13 +72,15 @@ impl Places {
     /// Forgets the connections of those that are free again. What could not be done is done when a link changes next, or
     /// before the place is given again. This process is in the host's network namespace.
     pub(super) fn forget_ended(&mut self) -> io::Result<()> {
-        let forgotten = self.given.clone().into_iter().try_for_each(|place| {
-            if self.outside.has_link(&self.names.port(place))? { Ok(()) } else { self.forget(place) }
-        });
-        if let Err(error) = forgotten {
-            tracing::warn!(%error, "connections of an ended job are still remembered");
-            // Half an answer may be left in the old one.
-            self.flows = Flows::open()?;
+        for place in self.given.clone() {
+            if self.outside.has_link(&self.names.port(place))? {
+                continue;
+            }
+            if let Err(error) = self.forget(place) {
+                tracing::warn!(%error, "connections of an ended job are still remembered");
+                // Half an answer may be left in the old one.
+                self.flows = Flows::open()?;
+            }
         }
         Ok(())
     }

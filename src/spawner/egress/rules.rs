@@ -1,13 +1,21 @@
 //! The rules of the packet filter, as nft(8) reads them: made of numbers that were checked, never of text that came.
 //!
 //! ```text
-//! from a job ─> spoofed: another source than its own ─> dropped
+//! from a job ─> pieces: of a datagram ─> dropped
+//!            ├> spoofed: another source than its own ─> dropped
 //!            ├> own: to another job ─> refused
-//!            ├> inbound (to this host): name servers that are here ─> accepted; all else ─> refused
-//!            └> outward: other jobs, denied ─> refused; known connections, name servers, allowed ─> accepted;
-//!                        private, link-local, metadata, mail ─> refused; too many connections ─> refused; else accepted
-//! to a job ──> only what belongs to a connection that it began
+//!            ├> inbound (to this host): answers, name servers that are here ─> counted; all else ─> refused
+//!            └> outward: other jobs, denied ─> refused; name servers, allowed ─> counted;
+//!                        private, link-local, metadata, mail ─> refused; else counted
+//!            counted: known connections ─> accepted; too many connections ─> refused; else accepted
+//! to a job ──> from elsewhere: only what belongs to a connection that it began
+//!          └─> outbound (from this host): for many ─> dropped; amid a connection that is not known ─> refused
 //! ```
+//!
+//! What is refused is so whether the connection is known or not: one that was begun while the rules were not in force, or
+//! that a helper of the host expects (`nf_conntrack_ftp` and its like), ends here as well. Pieces are dropped before the
+//! kernel puts them together: the space for that is the host's, and one job could fill it. The port that a connection has
+//! outside is out of [`OUTER_PORTS`], by chance: none of a service of the host, whose callers would else reach the job.
 //!
 //! What is refused is told at once (a reset, or an error of ICMP), so that nobody waits for a time-out. An isolated port
 //! of a bridge reaches no other (bridge(8)): all that a job sends passes these chains. Not here: who puts them in force.
@@ -15,8 +23,12 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::names::{self, Names, Place};
-use crate::plan::network::{MAIL_PORTS, NEVER, PRIVATE, Policy};
+use crate::plan::network::{MAIL_PORTS, NEVER, PRIVATE, Policy, SPECIAL};
 use crate::plan::prefix::{Destination, Prefix};
+
+/// Ports that connections of jobs have on the host's own address. The kernel gives those below to the host's own
+/// connections (ip-sysctl, `ip_local_port_range`).
+const OUTER_PORTS: &str = "61000-65535";
 
 /// Replaces the table, whatever is in it.
 pub(super) fn table(names: &Names, policy: &Policy) -> String {
@@ -36,7 +48,7 @@ pub(super) fn no_table(names: &Names) -> String {
 const VERSIONS: [(&str, &str, &str); 2] = [("4", "ip", "ipv4_addr"), ("6", "ip6", "ipv6_addr")];
 
 fn sets(policy: &Policy) -> String {
-    let closed: Vec<Prefix> = NEVER.iter().chain(PRIVATE).copied().collect();
+    let closed: Vec<Prefix> = NEVER.iter().chain(PRIVATE).chain(SPECIAL).copied().collect();
     let mut text = String::new();
     for (version, _, kind) in VERSIONS {
         let of_version = |prefixes: &[Prefix]| {
@@ -71,6 +83,14 @@ fn chains(bridge: &str, policy: &Policy) -> String {
     };
     let begins = |hook: &str, priority: &str| format!("type {hook} priority {priority}; policy accept;");
     let rule = |text: &str| text.to_owned();
+    chain(
+        "pieces",
+        &[
+            begins("filter hook prerouting", "-450"),
+            format!("iifname \"{bridge}\" ip frag-off & 0x3fff != 0 drop"),
+            format!("iifname \"{bridge}\" exthdr frag exists drop"),
+        ],
+    );
     let known = |(version, ip, _): (&str, &str, &str)| format!("ether saddr . {ip} saddr @sources{version} goto own");
     let spoofed = [begins("filter hook prerouting", "raw"), format!("iifname != \"{bridge}\" accept")];
     chain("spoofed", &[spoofed.as_slice(), &VERSIONS.map(known), &[rule("drop")]].concat());
@@ -83,9 +103,9 @@ fn chains(bridge: &str, policy: &Policy) -> String {
     let mut inbound = vec![
         begins("filter hook input", "filter"),
         format!("iifname != \"{bridge}\" accept"),
-        rule("ct state established,related accept"),
+        rule("ct direction reply ct state established,related accept"),
     ];
-    inbound.extend(policy.dns.iter().map(|server| format!("{} accept", to_name_server(*server))));
+    inbound.extend(policy.dns.iter().map(|server| format!("{} goto counted", to_name_server(*server))));
     inbound.push(rule("goto refused"));
     chain("inbound", &inbound);
     chain(
@@ -99,15 +119,27 @@ fn chains(bridge: &str, policy: &Policy) -> String {
         ],
     );
     chain("outward", &outward(bridge, policy));
+    chain(
+        "outbound",
+        &[
+            begins("filter hook output", "filter"),
+            format!("oifname != \"{bridge}\" accept"),
+            rule("fib daddr type { broadcast, multicast } drop"),
+            // The kernel would take it for one that this host began (nf_conntrack-sysctl, `nf_conntrack_tcp_loose`).
+            rule("meta l4proto tcp ct state new tcp flags & (fin | syn | rst | ack) != syn goto refused"),
+        ],
+    );
     let count = |(version, ip, _): (&str, &str, &str)| {
         format!("add @counted{version} {{ {ip} saddr ct count over {} }} goto refused", policy.connections)
     };
-    chain("counted", &[VERSIONS.map(count).as_slice(), &[rule("accept")]].concat());
+    let known = rule("ct state established accept");
+    chain("counted", &[&[known], VERSIONS.map(count).as_slice(), &[rule("accept")]].concat());
     chain(
         "refused",
         &[rule("meta l4proto tcp reject with tcp reset"), rule("reject with icmpx type admin-prohibited")],
     );
-    let masquerade = format!("iifname \"{bridge}\" oifname != \"{bridge}\" masquerade");
+    let outside = format!("iifname \"{bridge}\" oifname != \"{bridge}\"");
+    let masquerade = format!("{outside} meta l4proto {{ tcp, udp }} masquerade to :{OUTER_PORTS} fully-random");
     chain("masqueraded", &[begins("nat hook postrouting", "srcnat"), masquerade]);
     text
 }
@@ -116,8 +148,8 @@ fn outward(bridge: &str, policy: &Policy) -> Vec<String> {
     let each = |rule: &str| VERSIONS.map(|(version, ip, _)| format!("{ip} daddr @{rule}{version} goto refused"));
     let mut rules = vec![format!("oifname \"{bridge}\" goto refused")];
     rules.extend(each("denied"));
-    rules.push(String::from("ct state established,related accept"));
     rules.push(String::from("ct state invalid drop"));
+    rules.push(String::from("meta l4proto { icmp, icmpv6 } ct state related accept"));
     rules.push(String::from("meta l4proto != { tcp, udp } goto refused"));
     rules.extend(policy.dns.iter().map(|server| format!("{} goto counted", to_name_server(*server))));
     rules.extend(policy.allow.iter().map(|allowed| format!("{} goto counted", to(*allowed))));
@@ -172,7 +204,9 @@ mod test {
             "oifname \"kiln-0000000007\" goto refused",
             "ip daddr @denied4 goto refused",
             "ip6 daddr @denied6 goto refused",
-            "ct state established",
+            "ct state invalid drop",
+            "ct state related accept",
+            "meta l4proto != { tcp, udp } goto refused",
             "ip daddr 192.168.1.1 meta l4proto { tcp, udp } th dport 53 goto counted",
             "ip daddr 10.1.0.0/16 meta l4proto { tcp, udp } goto counted",
             "ip6 daddr fd00::1 meta l4proto { tcp, udp } th dport 443 goto counted",
@@ -187,7 +221,7 @@ mod test {
     fn every_closed_range_is_in_a_set_of_its_version() {
         let text = rules(&policy());
         let set = |name: &str| text.lines().find(|line| line.contains(&format!("set {name} "))).unwrap();
-        for prefix in NEVER.iter().chain(PRIVATE) {
+        for prefix in NEVER.iter().chain(PRIVATE).chain(SPECIAL) {
             let own = if prefix.is_v4() { set("closed4") } else { set("closed6") };
             assert!(own.contains(&format!(" {prefix}")), "{prefix} in {own}");
         }

@@ -1,7 +1,7 @@
 //! Notices what changes on the host that concerns jobs: somebody takes the rules away, as whoever reloads a firewall by
 //! `flush ruleset` does; and links go, as that of a job does some time after its end.
 //!
-//! The kernel tells of every change of nftables and of links to whoever listens, and whether a table is there to whoever
+//! The kernel tells of every change of nftables and of links to whoever listens, and which table there is to whoever
 //! asks (nft(8), `nft monitor`; rtnetlink(7)). Not here: what is done then (`egress::keeper`).
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,8 +22,9 @@ const LINKS: u32 = 1;
 const ASK_TABLE: u16 = 10 << 8 | 1;
 /// `NFPROTO_INET`
 const INET: u8 = 1;
-/// `NFTA_TABLE_NAME`
+/// `NFTA_TABLE_NAME` and `NFTA_TABLE_HANDLE`
 const NAME: u16 = 1;
+const HANDLE: u16 = 4;
 
 /// Longest that is read of one message.
 const LENGTH: usize = 4096;
@@ -60,17 +61,21 @@ impl Watch {
         drain(&self.links)
     }
 
-    /// Whether the table of this name is there.
-    pub(super) fn has(&self, table: &str) -> io::Result<bool> {
-        let name = [table.as_bytes(), &[0]].concat();
-        self.questions.send(&netfilter::request(ASK_TABLE, 0, INET, &netfilter::attribute(NAME, &name)?)?, 0)?;
+    /// The number that the kernel gave the table of this name when it was made, and gives no other; nothing where there is
+    /// no such table.
+    pub(super) fn table(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let name = netfilter::attribute(NAME, &[name.as_bytes(), &[0]].concat())?;
+        self.questions.send(&netfilter::request(ASK_TABLE, 0, INET, &name)?, 0)?;
         let mut answer = Vec::with_capacity(LENGTH);
         self.questions.recv(&mut answer, 0)?;
+        let unfinished = || io::Error::from(io::ErrorKind::UnexpectedEof);
         match netfilter::answers(&answer).next() {
-            Some(Answer::Thing(_)) => Ok(true),
-            Some(Answer::Error(Errno::ENOENT)) => Ok(false),
+            Some(Answer::Thing(table)) => {
+                netfilter::value(table, HANDLE).map(<[u8]>::to_vec).map(Some).ok_or_else(unfinished)
+            }
+            Some(Answer::Error(Errno::ENOENT)) => Ok(None),
             Some(Answer::Error(errno)) => Err(errno.into()),
-            Some(Answer::Done) | None => Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(Answer::Done) | None => Err(unfinished()),
         }
     }
 }

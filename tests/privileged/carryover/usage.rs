@@ -69,7 +69,7 @@ read = 0
 for folder, _, names in os.walk('/usr/lib'):
     for name in names:
         path = os.path.join(folder, name)
-        if read < 96 << 20 and not os.path.islink(path) and os.path.getsize(path) > 1 << 20:
+        if read < 96 << 20 and not os.path.islink(path) and os.path.getsize(path) > 1 << 16:
             with open(path, 'rb', buffering=0) as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 while part := file.read(1 << 20):

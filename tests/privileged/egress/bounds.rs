@@ -1,5 +1,7 @@
 //! How much one job gets: bytes in a second, connections at a time.
-use serde_json::json;
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
 
 use super::world::{SETTINGS, networked, on_a_host};
 use crate::harness::{Daemon, printed, timeout, with};
@@ -38,27 +40,36 @@ fn a_job_sends_and_receives_no_faster_than_it_may() {
     });
 }
 
-#[test]
-fn a_job_has_no_more_connections_than_it_may() {
-    on_a_host(|_| {
-        let mut settings = SETTINGS.to_vec();
-        settings.push(("KILN_NETWORK_CONNECTIONS", "8"));
-        let daemon = Daemon::start(&settings);
-        let code = "
+/// A program that wants twelve connections at once to a place; it prints how many it got, and how many were refused.
+fn twelve(address: &str, port: u16) -> Value {
+    networked(&format!(
+        "
 plugs, outcomes = [], []
 for _ in range(12):
     plug = socket.socket()
     plug.settimeout(20)
     plugs.append(plug)
     try:
-        plug.connect(('198.51.100.10', 80))
+        plug.connect(('{address}', {port}))
         outcomes.append('OK')
     except OSError as error:
         outcomes.append(errno.errorcode[error.errno])
 print(outcomes.count('OK'), outcomes.count('ECONNREFUSED'))
-";
-        assert_eq!(printed(&daemon.execute(&networked(code))), "8 4\n");
+"
+    ))
+}
+
+#[test]
+fn a_job_has_no_more_connections_than_it_may() {
+    on_a_host(|_| {
+        let mut settings = SETTINGS.to_vec();
+        settings.extend([("KILN_NETWORK_CONNECTIONS", "8"), ("KILN_NETWORK_DNS", "203.0.113.1")]);
+        let daemon = Daemon::start(&settings);
+        assert_eq!(printed(&daemon.execute(&twelve("198.51.100.10", 80))), "8 4\n");
         // The bound is each job's own.
-        assert_eq!(printed(&daemon.execute(&networked(code))), "8 4\n");
+        assert_eq!(printed(&daemon.execute(&twelve("198.51.100.10", 80))), "8 4\n");
+        // A name server that is the host itself is no way around it.
+        let _listens = TcpListener::bind("203.0.113.1:53").unwrap();
+        assert_eq!(printed(&daemon.execute(&twelve("203.0.113.1", 53))), "8 4\n");
     });
 }

@@ -1,10 +1,13 @@
 //! What no job reaches, and that it is told so at once.
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::first_line;
-use super::world::{SETTINGS, attempt, attempts, networked, on_a_host, on_the_shared_host, run};
+use super::leftovers::keeper;
+use super::world::{SETTINGS, attempt, attempts, networked, on_a_host, on_the_shared_host, program, run};
 use crate::harness::{Daemon, printed, seconds, until, with};
 
 #[track_caller]
@@ -27,6 +30,10 @@ fn private_and_link_local_networks_and_metadata_are_refused_at_once() {
             ("198.18.0.9", 80),
             ("fd00:99::5", 80),
             ("64:ff9b::a63:5", 80),
+            ("168.63.129.16", 80),
+            ("2001::a63:5", 80),
+            ("200::1", 80),
+            ("4000::1", 80),
         ];
         assert_refused(daemon, &closed);
     });
@@ -134,7 +141,8 @@ for address in ('{v4}', '{v6}'):
     });
 }
 
-/// Three walls stand between two jobs. They are torn down one after the other, and the first is built again alone.
+/// Three walls stand between two jobs. They are torn down one after the other; with none jobs do reach each other, and
+/// with each alone they do not.
 #[test]
 fn each_wall_between_jobs_holds_alone() {
     on_a_host(|_| {
@@ -142,13 +150,21 @@ fn each_wall_between_jobs_holds_alone() {
         let table = format!("inet kiln-{}", daemon.instance());
         let (_, v4, v6) = listening(&daemon);
         let places = [(v4.as_str(), 80), (v6.as_str(), 80)];
+        let rules = |chain: &str| {
+            let listed = run(&format!("nft -a list chain {table} {chain}"));
+            let rules = listed.lines().filter_map(|line| line.trim().split_once(" # handle "));
+            let rules = rules.filter(|(rule, _)| !rule.ends_with('{'));
+            rules.map(|(rule, handle)| (rule.to_owned(), handle.to_owned())).collect::<Vec<_>>()
+        };
+        let before_routing: Vec<(String, String)> =
+            rules("own").into_iter().filter(|(rule, _)| rule.ends_with("goto refused")).collect();
+        assert_eq!(before_routing.len(), 2, "{before_routing:?}");
+        let outward = rules("outward");
+        let (to_the_bridge, handle) = outward.iter().find(|(rule, _)| rule.starts_with("oifname")).unwrap();
 
         run(&format!("nft flush chain {table} own"));
-        assert_refused(&daemon, &places);
-
-        let rules = run(&format!("nft -a list chain {table} outward"));
-        let (_, handle) = rules.lines().find(|rule| rule.contains("oifname")).unwrap().rsplit_once(' ').unwrap();
         run(&format!("nft delete rule {table} outward handle {handle}"));
+        // The closed ranges are left, in which the addresses of jobs lie.
         assert_refused(&daemon, &places);
 
         run(&format!("nft flush set {table} closed4"));
@@ -156,8 +172,14 @@ fn each_wall_between_jobs_holds_alone() {
         let found = attempts(&daemon.execute(&attempt(&places)));
         assert!(found.iter().all(|(_, outcome)| outcome == "OK"), "with no wall they reach each other: {found:?}");
 
-        run(&format!("nft add rule {table} own ip daddr {v4} goto refused"));
-        run(&format!("nft add rule {table} own ip6 daddr {v6} goto refused"));
+        run(&format!("nft insert rule {table} outward {to_the_bridge}"));
+        assert_refused(&daemon, &places);
+
+        let (_, handle) = &rules("outward")[0];
+        run(&format!("nft delete rule {table} outward handle {handle}"));
+        for (rule, _) in &before_routing {
+            run(&format!("nft add rule {table} own {rule}"));
+        }
         assert_refused(&daemon, &places);
     });
 }
@@ -235,5 +257,131 @@ time.sleep(1000)
         assert!(world.lock().unwrap().fails("/usr/bin/python3", &["-c", &knock]).contains("timed out"));
         daemon.delete(&path);
         daemon.wait_for_status(&path, "cancelled");
+    });
+}
+
+/// One that a service of the host has would else lead the service's callers to the job.
+#[test]
+fn no_connection_has_the_port_on_the_host_that_its_job_chose() {
+    on_the_shared_host(|daemon, _| {
+        let holds = "
+plug = socket.socket()
+plug.bind(('0.0.0.0', 2222))
+plug.connect(('198.51.100.10', 80))
+print(plug.getsockname()[0], flush=True)
+time.sleep(1000)
+";
+        let path = daemon.submit(&with(networked(holds), json!({"timeout": 300})));
+        let address = first_line(daemon, &path);
+        let flows = std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").unwrap();
+        let own = |flow: &&str| flow.contains(&format!("src={address} ")) && flow.contains("sport=2222 dport=80");
+        let flow = flows.lines().find(own).unwrap();
+        let outside: u16 = flow.rsplit_once("dport=").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+        assert!(outside >= 61_000, "{flow}");
+        daemon.delete(&path);
+        daemon.wait_for_status(&path, "cancelled");
+    });
+}
+
+/// The kernel of the host would have to keep them until they are whole, and has little space for that.
+#[test]
+fn pieces_of_datagrams_go_nowhere() {
+    on_the_shared_host(|daemon, world| {
+        let code = "
+for to in ('198.51.100.10', '2001:db8:2::10'):
+    with socket.socket(socket.AF_INET6 if ':' in to else socket.AF_INET, socket.SOCK_DGRAM) as plug:
+        plug.sendto(b'x' * 3000, (to, 9))
+        plug.sendto(b'whole', (to, 9))
+";
+        let mut world = world.lock().unwrap();
+        printed(&daemon.execute(&networked(code)));
+        assert_eq!([world.line(), world.line()], ["udp ::ffff:203.0.113.1 whole", "udp 2001:db8:1::1 whole"]);
+    });
+}
+
+/// What is sent on the bridge to many is for those who listen there, which no job may.
+#[test]
+fn what_the_host_says_to_many_no_job_hears() {
+    on_a_host(|_| {
+        let daemon = Daemon::start(&SETTINGS);
+        let listens = "
+import struct
+plug = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+plug.bind(('::', 5353))
+plug.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, socket.inet_pton(socket.AF_INET6, 'ff02::fb') + struct.pack('I', socket.if_nametoindex('eth0')))
+print('listens', flush=True)
+print(plug.recv(100), plug.recv(100))
+";
+        let path = daemon.submit(&with(networked(listens), json!({"timeout": 300})));
+        assert_eq!(first_line(&daemon, &path), "listens");
+        let bridge = format!("kiln-{}", &daemon.instance()[6..]);
+        let says = format!(
+            "import socket; plug = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); \
+             plug.sendto(b'host', ('ff02::fb', 5353, 0, socket.if_nametoindex('{bridge}')))"
+        );
+        let said = program("/usr/bin/python3", &["-c", &says]);
+        assert!(String::from_utf8_lossy(&said.stderr).contains("Operation not permitted"), "{said:?}");
+        assert_eq!(daemon.get(&path).body["status"], "running");
+    });
+}
+
+/// As long as there are none, anything is open. What was begun then must not go on.
+#[test]
+fn what_was_begun_while_there_were_no_rules_ends_with_them() {
+    on_a_host(|_| {
+        let daemon = Daemon::start(&SETTINGS);
+        let keeper = keeper(&daemon);
+        let plug = TcpListener::bind("10.213.128.1:7777").unwrap();
+        let asks = "
+plug = socket.create_connection(('10.213.128.1', 7777), 60)
+print(plug.recv(100), flush=True)
+try:
+    plug.settimeout(2)
+    try:
+        plug.recv(100)
+    except TimeoutError:
+        pass
+    plug.settimeout(60)
+    plug.send(b'still here')
+    print(plug.recv(100))
+except ConnectionError as error:
+    print(type(error).__name__)
+";
+        // The first waits until there are no rules.
+        Daemon::signal(keeper, Signal::SIGSTOP);
+        run("nft flush ruleset");
+        let path = daemon.submit(&with(networked(asks), json!({"timeout": 300})));
+        let (mut from_job, _) = plug.accept().unwrap();
+        from_job.write_all(b"open").unwrap();
+        assert_eq!(first_line(&daemon, &path), "b'open'");
+        Daemon::signal(keeper, Signal::SIGCONT);
+        let table = format!("kiln-{}", daemon.instance());
+        until(seconds(60), "the rules are there", || run("nft list tables").contains(&table).then_some(()));
+        // Whether the host is heard or not, the job is no more.
+        from_job.write_all(b"go on").unwrap();
+        let ended = until(seconds(120), "it has ended", || {
+            let job = daemon.get(&path).body;
+            (job["status"] != "running").then_some(job)
+        });
+        assert_eq!(printed(&ended), "b'open'\nConnectionResetError\n");
+    });
+}
+
+/// `nft list ruleset` into a file that is loaded at the next reload.
+#[test]
+fn an_old_copy_of_the_rules_does_not_stay() {
+    on_a_host(|_| {
+        let daemon = Daemon::start(&SETTINGS);
+        let table = format!("inet kiln-{}", daemon.instance());
+        let listed = run(&format!("nft list table {table}"));
+        let without: Vec<&str> = listed.lines().filter(|line| !line.contains("@closed")).collect();
+        assert_eq!(listed.lines().count() - without.len(), 2);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file.as_file(), "flush ruleset\n{}", without.join("\n")).unwrap();
+        run(&format!("nft -f {}", file.path().display()));
+        until(seconds(60), "the rules are whole", || {
+            run("nft list ruleset").contains("@closed4 goto refused").then_some(())
+        });
+        assert_refused(&daemon, &[("10.99.0.5", 80)]);
     });
 }

@@ -5,7 +5,7 @@
 //! are gone. Not here: what is asked.
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -91,6 +91,11 @@ pub(super) fn run(line: &str) -> String {
     let output = command(line).output().unwrap();
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a program to its end, however that is.
+pub(super) fn program(path: &str, arguments: &[&str]) -> Output {
+    command(path).args(arguments).output().unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "ip(8) and nft(8) are what operators look with")]
