@@ -13,7 +13,6 @@ use nix::errno::Errno;
 use nix::libc::{AF_INET, AF_INET6};
 
 use super::netfilter::{self, ACKNOWLEDGED, Answer, DUMP};
-use crate::plan::prefix::Prefix;
 
 /// Requests: the subsystem, and `IPCTNL_MSG_CT_GET` or `IPCTNL_MSG_CT_DELETE` (`linux/netfilter/nfnetlink_conntrack.h`).
 const ASK: u16 = 1 << 8 | 1;
@@ -28,12 +27,6 @@ const SOURCE: u16 = 1;
 const SOURCE6: u16 = 3;
 /// `CTA_ZONE`
 const ZONE: u16 = 18;
-/// `CTA_FILTER`, with `CTA_FILTER_ORIG_FLAGS` or `CTA_FILTER_REPLY_FLAGS` in it, whose numbers are those of the tuples: which
-/// parts of the tuple beside must be as they are there.
-const FILTER: u16 = 25;
-/// Its source, alone.
-const SOURCE_PART: u32 = 1;
-
 /// The table of connections of one network namespace.
 #[derive(Debug)]
 pub(super) struct Flows(Socket);
@@ -46,31 +39,21 @@ impl Flows {
         Ok(Self(socket))
     }
 
-    /// Forgets every connection that began at this address, or that this address answers.
-    pub(super) fn forget(&self, address: IpAddr) -> io::Result<()> {
-        let is_meant = |found| found == address;
-        if address.is_ipv6() {
-            // Linux 6.18 and others compare its addresses the wrong way round in a filter, and leave out what matches
-            // (`ctnetlink_filter_match_tuple`).
-            return self.forget_those(false, &[], is_meant);
-        }
-        [ORIGINAL, REPLY].into_iter().try_for_each(|tuple| self.forget_those(true, &filter(tuple, address)?, is_meant))
+    /// Forgets every connection that began at one of these addresses, or that one of them answers. The kernel is asked for
+    /// all there are: its filter by address compares those of IPv6 the wrong way round (Linux 6.18 and others,
+    /// `ctnetlink_filter_match_tuple`).
+    pub(super) fn forget(&self, is_meant: impl Fn(IpAddr) -> bool) -> io::Result<()> {
+        [AF_INET, AF_INET6].into_iter().try_for_each(|version| self.forget_of_version(version, &is_meant))
     }
 
-    /// Forgets the same of every address of this subnet.
-    pub(super) fn forget_all(&self, subnet: Prefix) -> io::Result<()> {
-        self.forget_those(subnet.is_v4(), &[], |found| subnet.contains(Prefix::whole(found)))
-    }
-
-    /// The kernel looks through the whole table, and tells at least of those that are meant.
-    fn forget_those(&self, is_v4: bool, filter: &[u8], is_meant: impl Fn(IpAddr) -> bool) -> io::Result<()> {
-        let family = u8::try_from(if is_v4 { AF_INET } else { AF_INET6 }).map_err(io::Error::other)?;
+    fn forget_of_version(&self, version: i32, is_meant: &impl Fn(IpAddr) -> bool) -> io::Result<()> {
+        let family = u8::try_from(version).map_err(io::Error::other)?;
         let listing = |errno| io::Error::other(format!("listing connections (nf_conntrack_netlink): {errno}"));
-        self.0.send(&netfilter::request(ASK, DUMP, family, filter)?, 0)?;
+        self.0.send(&netfilter::request(ASK, DUMP, family, &[])?, 0)?;
         let mut meant = Vec::new();
         self.hear(|answer| match answer {
             Answer::Thing(flow) => {
-                if ends(flow).any(&is_meant) {
+                if ends(flow).any(is_meant) {
                     meant.push(key(flow));
                 }
                 Ok(false)
@@ -103,20 +86,6 @@ impl Flows {
     }
 }
 
-/// Lets through what has this source in this tuple, and little else.
-fn filter(tuple: u16, address: IpAddr) -> io::Result<Vec<u8>> {
-    let wanted = netfilter::nested(tuple, &netfilter::nested(ADDRESSES, &source(address)?)?)?;
-    let parts = netfilter::nested(FILTER, &netfilter::attribute(tuple, &SOURCE_PART.to_ne_bytes())?)?;
-    Ok([wanted, parts].concat())
-}
-
-fn source(address: IpAddr) -> io::Result<Vec<u8>> {
-    match address {
-        IpAddr::V4(address) => netfilter::attribute(SOURCE, &address.octets()),
-        IpAddr::V6(address) => netfilter::attribute(SOURCE6, &address.octets()),
-    }
-}
-
 /// Who began, and who answers.
 fn ends(flow: &[u8]) -> impl Iterator<Item = IpAddr> {
     [ORIGINAL, REPLY].into_iter().filter_map(|tuple| {
@@ -142,12 +111,20 @@ fn key(flow: &[u8]) -> Vec<u8> {
 mod test {
     use super::*;
 
+    fn source(address: IpAddr) -> Vec<u8> {
+        match address {
+            IpAddr::V4(address) => netfilter::attribute(SOURCE, &address.octets()),
+            IpAddr::V6(address) => netfilter::attribute(SOURCE6, &address.octets()),
+        }
+        .unwrap()
+    }
+
     #[test]
     fn both_ends_of_a_flow_are_found_and_its_name_taken_over() {
         for ends_at in [["10.213.128.2", "198.51.100.10"], ["fd6b:696c:6e00::2", "2001:db8::1"]] {
             let [began, answers] = ends_at.map(|address| address.parse::<IpAddr>().unwrap());
             let tuple = |kind, address| {
-                netfilter::nested(kind, &netfilter::nested(ADDRESSES, &source(address).unwrap()).unwrap()).unwrap()
+                netfilter::attribute(kind, &netfilter::attribute(ADDRESSES, &source(address)).unwrap()).unwrap()
             };
             let mark = netfilter::attribute(8, &[0; 4]).unwrap();
             let zone = netfilter::attribute(ZONE, &[0, 7]).unwrap();
@@ -155,6 +132,6 @@ mod test {
             assert_eq!(ends(&flow).collect::<Vec<_>>(), [began, answers]);
             assert_eq!(key(&flow), [tuple(ORIGINAL, began), zone].concat());
         }
-        assert_eq!(ends(&netfilter::nested(ORIGINAL, &[]).unwrap()).count(), 0);
+        assert_eq!(ends(&netfilter::attribute(ORIGINAL, &[]).unwrap()).count(), 0);
     }
 }

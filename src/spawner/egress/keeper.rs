@@ -13,6 +13,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use caps::{CapSet, Capability};
 use nix::errno::Errno;
@@ -23,6 +24,7 @@ use super::names::Names;
 use super::netlink::Netlink;
 use super::place::Places;
 use super::watch::Watch;
+use crate::base::time::instant;
 use crate::plan::network::Policy;
 use crate::sys::socket::{self, Received};
 
@@ -40,6 +42,10 @@ pub(super) const MORE: u8 = 1;
 
 /// Networks that are ready before anybody asks. One is made for each that is taken.
 const READY: usize = 4;
+
+/// So long after a link went, connections of those whose links went are forgotten, all at once: the kernel looks through
+/// its whole table for it.
+const REST: Duration = Duration::from_secs(1);
 
 /// Longest thing that is said.
 pub(super) const WORDS: usize = 1024;
@@ -79,18 +85,24 @@ pub(super) fn keep(channel: &OwnedFd, names: Names, policy: Policy) -> i32 {
 /// Comes back when the spawner is gone, or cannot be told anything, or the rules cannot be kept in force.
 fn serve(channel: &OwnedFd, places: &mut Places, watch: &Watch) -> io::Result<()> {
     let mut table = watch.table(&places.names().table)?;
+    let mut forget_at = None;
     say(channel, MADE, "")?;
     (0..READY).try_for_each(|_| give(channel, places))?;
     loop {
         let waits = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
         let mut wait = [waits(channel.as_fd()), waits(watch.rules()), waits(watch.links())];
-        match poll(&mut wait, PollTimeout::NONE) {
+        let rest = forget_at.map_or(PollTimeout::NONE, |_| PollTimeout::try_from(REST).unwrap_or(PollTimeout::MAX));
+        match poll(&mut wait, rest) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         if wait.iter().skip(1).any(|changes| changes.any() == Some(true)) {
             watch.drain()?;
             keep_rules(places, watch, &mut table)?;
+            forget_at.get_or_insert_with(|| instant() + REST);
+        }
+        if forget_at.is_some_and(|then| then <= instant()) {
+            forget_at = None;
             places.forget_ended()?;
         }
         let mut word = [0];

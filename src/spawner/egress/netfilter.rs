@@ -22,8 +22,7 @@ const HEAD: usize = 16;
 const FAMILY: usize = 4;
 /// Bytes of `struct nlattr`.
 const ATTRIBUTE: usize = 4;
-/// What a kind says of its value beside what it is: that attributes are in it, or in which order its bytes are.
-const NESTED: u16 = 0x8000;
+/// The bits of a kind that say which it is; the others say that attributes are in it, or in which order its bytes are.
 const KIND: u16 = 0x3fff;
 
 /// A request: one is asked at a time, so it has no number, and the kernel knows who asks.
@@ -48,11 +47,6 @@ pub(super) fn attribute(kind: u16, value: &[u8]) -> io::Result<Vec<u8>> {
     bytes.extend(value);
     bytes.resize(length.next_multiple_of(4), 0);
     Ok(bytes)
-}
-
-/// One attribute with others in it.
-pub(super) fn nested(kind: u16, value: &[u8]) -> io::Result<Vec<u8>> {
-    attribute(kind | NESTED, value)
 }
 
 /// A part of what the kernel says.
@@ -133,7 +127,8 @@ mod test {
 
     #[test]
     fn nested_attributes_are_found_and_what_is_cut_off_is_none() {
-        let bytes = [attribute(3, b"abc").unwrap(), nested(5, &attribute(1, b"x").unwrap()).unwrap()].concat();
+        let bytes =
+            [attribute(3, b"abc").unwrap(), attribute(0x8000 | 5, &attribute(1, b"x").unwrap()).unwrap()].concat();
         assert_eq!(value(&bytes, 3), Some(b"abc".as_slice()));
         assert_eq!(value(value(&bytes, 5).unwrap(), 1), Some(b"x".as_slice()));
         for length in 0..bytes.len() - 4 {

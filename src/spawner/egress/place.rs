@@ -3,9 +3,10 @@
 //! It belongs to the initial user namespace, so that no job changes anything in it: addresses, routes, neighbours and the
 //! rate are what is set here. With the last process that is in it the kernel takes it away, and its link with it; then what
 //! is remembered of its connections is forgotten. Not here: what is filtered (`egress::rules`).
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -72,27 +73,35 @@ impl Places {
     /// Forgets the connections of those that are free again. What could not be done is done when a link changes next, or
     /// before the place is given again. This process is in the host's network namespace.
     pub(super) fn forget_ended(&mut self) -> io::Result<()> {
-        for place in self.given.clone() {
-            if self.outside.has_link(&self.names.port(place))? {
-                continue;
+        let mut ended = BTreeSet::new();
+        for place in &self.given {
+            if !self.outside.has_link(&self.names.port(*place))? {
+                ended.insert(*place);
             }
-            if let Err(error) = self.forget(place) {
-                tracing::warn!(%error, "connections of an ended job are still remembered");
-                // Half an answer may be left in the old one.
-                self.flows = Flows::open()?;
-            }
+        }
+        if let Err(error) = self.forget(&ended) {
+            tracing::warn!(%error, "connections of an ended job are still remembered");
+            // Half an answer may be left in the old one.
+            self.flows = Flows::open()?;
         }
         Ok(())
     }
 
     /// Forgets the connections of every job that there was.
     pub(super) fn forget_all(&self) -> io::Result<()> {
-        names::subnets(&self.policy).try_for_each(|subnet| self.flows.forget_all(subnet))
+        let is_a_jobs = |address| names::subnets(&self.policy).any(|subnet| subnet.contains(Prefix::whole(address)));
+        self.flows.forget(is_a_jobs)
     }
 
-    fn forget(&mut self, place: Place) -> io::Result<()> {
-        names::subnets(&self.policy).try_for_each(|subnet| self.flows.forget(place.address(subnet)))?;
-        self.given.remove(&place);
+    fn forget(&mut self, places: &BTreeSet<Place>) -> io::Result<()> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let of_place =
+            |place: &Place| names::subnets(&self.policy).map(|subnet| place.address(subnet)).collect::<Vec<_>>();
+        let addresses: HashSet<IpAddr> = places.iter().flat_map(of_place).collect();
+        self.flows.forget(|address| addresses.contains(&address))?;
+        self.given.retain(|place| !places.contains(place));
         Ok(())
     }
 
@@ -136,7 +145,7 @@ impl Places {
                 Ok(()) => {
                     // It was given before, and became free just now.
                     if self.given.contains(&place) {
-                        self.forget(place)?;
+                        self.forget(&BTreeSet::from([place]))?;
                     }
                     self.given.insert(place);
                     return Ok((place, self.outside.link(&port)?));
