@@ -27,6 +27,7 @@ const SOURCE: u16 = 1;
 const SOURCE6: u16 = 3;
 /// `CTA_ZONE`
 const ZONE: u16 = 18;
+
 /// The table of connections of one network namespace.
 #[derive(Debug)]
 pub(super) struct Flows(Socket);
