@@ -3,6 +3,7 @@
 //! What `nix` wraps safely is called where it is needed; here stands only what it does not wrap, or
 //! what hands out descriptors. Every descriptor is born close-on-exec.
 pub mod attribute;
+pub mod cgroup;
 pub mod landlock;
 pub mod loop_device;
 pub mod memfd;

@@ -1,6 +1,8 @@
 //! Which control groups are mounted, read from `mountinfo` and `cgroup` of /proc/self (proc(5)).
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::sys::cgroup;
 
 /// The control groups of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,8 +18,8 @@ pub struct Cgroups {
 /// The version 2 hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unified {
-    /// Directory of the group that this process is in.
-    pub own_group: PathBuf,
+    /// Directory of the group in which the spawner would make its own.
+    pub delegated: PathBuf,
     /// Whether that is the root of the hierarchy, where no group has limits.
     pub at_root: bool,
     /// Whether it is mounted for writing.
@@ -58,7 +60,7 @@ pub(super) fn mounted(mountinfo: &str, own: &str) -> Cgroups {
 
 /// Files of which one is there where swap can be limited. The root group of version 2 has none.
 pub(super) fn swap_files(cgroups: &Cgroups) -> Vec<PathBuf> {
-    let unified = cgroups.unified.iter().map(|unified| unified.own_group.join("memory.swap.max"));
+    let unified = cgroups.unified.iter().map(|unified| unified.delegated.join("memory.swap.max"));
     let v1 = cgroups.v1.get("memory").into_iter();
     unified.chain(v1.map(|memory| memory.mount.join("memory.memsw.limit_in_bytes"))).collect()
 }
@@ -84,10 +86,10 @@ impl<'a> Mount<'a> {
     }
 
     fn unified(&self, own: &str) -> Unified {
-        let group = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+        let group = cgroup::delegated(own).unwrap_or(Path::new(""));
         Unified {
-            own_group: PathBuf::from(self.point).join(group.trim_start_matches('/')),
-            at_root: group == "/",
+            delegated: Path::new(self.point).join(group),
+            at_root: group == Path::new(""),
             writable: self.writable,
             controllers: Vec::new(),
         }
@@ -96,8 +98,6 @@ impl<'a> Mount<'a> {
 
 #[cfg(test)]
 mod test {
-    use std::path::Path;
-
     use super::*;
 
     const HYBRID: &str = "\
@@ -113,16 +113,17 @@ mod test {
         assert_eq!(found.v1.keys().collect::<Vec<_>>(), ["cpu", "memory"]);
         assert!(found.v1["cpu"].writable && !found.v1["memory"].writable);
         let unified = found.unified.unwrap();
-        assert_eq!(unified.own_group, Path::new("/sys/fs/cgroup/unified/"));
+        assert_eq!(unified.delegated, Path::new("/sys/fs/cgroup/unified/"));
         assert!(unified.at_root && unified.writable);
     }
 
     #[test]
-    fn the_own_group_is_below_the_mount() {
+    fn the_delegated_group_is_below_the_mount() {
         let line = "33 30 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
         let unified = mounted(line, "0::/system.slice/kiln.service\n").unified.unwrap();
-        assert_eq!(unified.own_group, Path::new("/sys/fs/cgroup/system.slice/kiln.service"));
+        assert_eq!(unified.delegated, Path::new("/sys/fs/cgroup/system.slice/kiln.service"));
         assert!(!unified.at_root);
+        assert_eq!(mounted(line, "0::/system.slice/kiln.service/daemon\n").unified.unwrap(), unified);
     }
 
     #[test]

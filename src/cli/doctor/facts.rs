@@ -89,7 +89,7 @@ fn network_facts(network: &Network) -> NetworkFacts {
 fn cgroups(mounts: &str, own: &str) -> Cgroups {
     let mut cgroups = cgroup::mounted(mounts, own);
     if let Some(unified) = &mut cgroups.unified {
-        unified.controllers = words(unified.own_group.join("cgroup.controllers"));
+        unified.controllers = words(unified.delegated.join("cgroup.controllers"));
     }
     cgroups.swap_limit = cgroup::swap_files(&cgroups).iter().any(|file| file.exists());
     cgroups

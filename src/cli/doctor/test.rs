@@ -23,7 +23,7 @@ fn good() -> Facts {
         seccomp_actions: ["kill_process", "errno", "allow"].map(String::from).to_vec(),
         cgroups: Cgroups {
             unified: Some(Unified {
-                own_group: PathBuf::from("/sys/fs/cgroup/kiln"),
+                delegated: PathBuf::from("/sys/fs/cgroup/kiln"),
                 at_root: false,
                 writable: true,
                 controllers: ["cpu", "io", "memory", "pids"].map(String::from).to_vec(),

@@ -9,6 +9,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use cgroups_rs::fs::MaxValue;
 use cgroups_rs::fs::cgroup::Cgroup;
@@ -23,14 +25,16 @@ use crate::base::id::InstanceId;
 use crate::plan::limits::Limits;
 use crate::spawner::number::Number;
 use crate::sys::attribute;
+use crate::sys::cgroup::{self, DAEMON};
 use crate::wire::reply::Counters;
 
 const MOUNT: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
-const DAEMON: &str = "daemon";
 
-/// How often the processes of the group are listed and moved. One that forks meanwhile shows in the next list.
-const LEAVE_TRIES: u32 = 20;
+/// How often the processes of the group are listed and moved, 2 s in all: one that forks meanwhile shows in the next
+/// list, and one that ends cannot be moved, but is listed until the kernel has freed what it had.
+const LEAVE_TRIES: u32 = 400;
+const LEAVE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where this spawner makes its groups.
 #[derive(Debug)]
@@ -86,13 +90,10 @@ impl Base {
     }
 }
 
-/// The group that was given to us: that of this process, or its parent when this process sits in `daemon` already.
 fn delegated_group() -> io::Result<PathBuf> {
     let membership = fs::read_to_string("/proc/self/cgroup")?;
-    let path = membership.lines().find_map(|line| line.strip_prefix("0::/"));
-    let path = Path::new(path.ok_or_else(|| io::Error::other("/proc/self/cgroup names no cgroup v2 group"))?);
-    let within = path.file_name().is_some_and(|name| name == DAEMON);
-    Ok(path.parent().filter(|_| within).unwrap_or(path).to_path_buf())
+    let path = cgroup::delegated(&membership);
+    path.map(Path::to_path_buf).ok_or_else(|| io::Error::other("/proc/self/cgroup names no cgroup v2 group"))
 }
 
 /// Moves everything in the group into `daemon`, so that controllers can be switched on. In a group that systemd
@@ -116,6 +117,7 @@ fn leave(folder: &Path) -> io::Result<()> {
             file::make_folder(&daemon)?;
             move_into(&daemon, pid)?;
         }
+        thread::sleep(LEAVE_PAUSE);
     }
     Err(file::about(folder, "", format_args!("still holds processes after {LEAVE_TRIES} tries to move them")))
 }
