@@ -25,8 +25,8 @@ const WAITING: usize = 4096;
 /// Most events of one sandbox: Refused, or Started or Failed, Exited, Ended.
 const EVENTS: usize = 8;
 
-/// The spawner says welcome within this time: it may wait for an earlier one of the same instance first.
-const WELCOME: Duration = Duration::from_secs(30);
+/// The spawner says welcome within this time: it may wait 25 s for an earlier one of the same instance first.
+const WELCOME: Duration = Duration::from_secs(40);
 
 /// What the spawner tells of one sandbox.
 #[derive(Debug)]

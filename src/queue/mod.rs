@@ -339,7 +339,9 @@ impl Queue {
     pub fn has_use_for(&self, image: Digest) -> Result<bool, StoreError> {
         let alive: Vec<JobId> = self.ledger().live.keys().copied().collect();
         for id in alive {
-            if self.job(id)?.is_some_and(|record| record.request.image.digest() == Some(image)) {
+            // A job whose end is recorded stays in the ledger until that is durable.
+            let waits_for = |record: Record| !record.observed.is_over() && record.request.image.digest() == Some(image);
+            if self.job(id)?.is_some_and(waits_for) {
                 return Ok(true);
             }
         }

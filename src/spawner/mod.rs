@@ -27,7 +27,7 @@ mod store;
 mod tree;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::base::id::InstanceId;
@@ -85,7 +85,7 @@ impl Host {
 /// Says what is missing and what to do.
 pub fn run_on_standard_input(instance: InstanceId, images: Option<&Path>) -> io::Result<()> {
     let socket = socket::inherited(0)?;
-    let host = prepare::prepare(instance, images)?;
+    let host = prepare::prepare(instance, images, Some(socket.as_fd()))?;
     let life = life::Life::new(None, instant());
     server::Server::new(host, socket, server::terminate_by_descriptor()?, life)?.serve()
 }
@@ -101,7 +101,7 @@ pub fn run_as_a_service(images: Option<&Path>, variable: &dyn Fn(&str) -> Option
     let socket = socket.ok_or_else(|| io::Error::other("no socket was handed over: start kiln-spawner.socket"))?;
     let listener = service::Listener::new(socket)?;
     let supervisor = supervisor::Supervisor::find(own, variable)?;
-    let host = prepare::prepare(listener.instance(), images).inspect_err(|_told_later| listener.turn_away())?;
+    let host = prepare::prepare(listener.instance(), images, None).inspect_err(|_told_later| listener.turn_away())?;
     let signals = server::terminate_by_descriptor()?;
     let mut life = life::Life::new(supervisor, instant());
     life.ready();

@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use caps::{CapSet, Capability};
+use nix::errno::Errno;
 use nix::libc::CLONE_NEWTIME;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Uid, geteuid};
@@ -23,6 +25,7 @@ use super::image::{Template, make_folder};
 use super::landlock::Policy;
 use super::mold;
 use super::network::Unused;
+use super::server::FAREWELL;
 use super::store::Images;
 use crate::base::id::InstanceId;
 use crate::sys::memfd::{self, Kind};
@@ -35,8 +38,8 @@ const RUN: &str = "/run/kiln";
 /// Where the private file systems are mounted, in the spawner's own mount namespace.
 const STAGE: &str = "/run/kiln/stage";
 
-/// How long an earlier spawner of the same instance may take to end.
-const PREDECESSOR: Duration = Duration::from_secs(10);
+/// How long an earlier spawner of the same instance may take to end: its farewell, and some more.
+const PREDECESSOR: Duration = Duration::from_secs(FAREWELL.as_secs() + 5);
 const PREDECESSOR_PAUSE: Duration = Duration::from_millis(20);
 
 static INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kiln-init"));
@@ -60,8 +63,8 @@ const KEPT: &[Capability] = &[
     Capability::CAP_SYS_RESOURCE,
 ];
 
-/// Does it all.
-pub(super) fn prepare(instance: InstanceId, images: Option<&Path>) -> io::Result<Host> {
+/// Does it all. The server for which it is done may be known already.
+pub(super) fn prepare(instance: InstanceId, images: Option<&Path>, server: Option<BorrowedFd<'_>>) -> io::Result<Host> {
     let say = |what: &'static str| move |error: io::Error| io::Error::other(format!("{what}: {error}"));
     if !geteuid().is_root() {
         return Err(io::Error::other("kiln-spawner must be started as root"));
@@ -70,7 +73,7 @@ pub(super) fn prepare(instance: InstanceId, images: Option<&Path>) -> io::Result
     process::keep_priority().map_err(say("keep the priority of this process to itself"))?;
     process::raise_open_files(OPEN_FILES).map_err(say("raise the limit of open files"))?;
     make_run_folder().map_err(say("make /run/kiln"))?;
-    let lock = lock_instance(instance)?;
+    let lock = lock_instance(instance, server)?;
     let blocks = Blocks::reserve(Path::new(RUN), instance).map_err(say("reserve user ids"))?;
     let layout = Layout::prepare(instance).map_err(say("prepare the cgroups"))?;
     if let Err(error) = egress::sweep(instance) {
@@ -131,17 +134,30 @@ fn check_owner(folder: &Path, owner: Uid) -> io::Result<()> {
 /// fail sandboxes half-way.
 const OPEN_FILES: u64 = 24 * 768 + 1024;
 
-/// Waits for an earlier spawner of this instance, which ends by itself when its server is gone.
-fn lock_instance(instance: InstanceId) -> io::Result<nix::fcntl::Flock<File>> {
+/// Waits for an earlier spawner of this instance, which ends by itself when its server is gone. So does this one: it would
+/// take the turn of one that is waited for.
+fn lock_instance(instance: InstanceId, server: Option<BorrowedFd<'_>>) -> io::Result<nix::fcntl::Flock<File>> {
     let path = Path::new(RUN).join(format!("instance-{instance}.lock"));
     let tries = PREDECESSOR.as_millis() / PREDECESSOR_PAUSE.as_millis();
     for _ in 0..tries {
         if let Some(lock) = identity::try_lock(&path)? {
             return Ok(lock);
         }
-        std::thread::sleep(PREDECESSOR_PAUSE);
+        if has_hung_up_within(server, PREDECESSOR_PAUSE)? {
+            return Err(io::Error::other("the server ended before its spawner was ready"));
+        }
     }
     Err(io::Error::other(format!("another kiln-spawner serves this data directory ({} is locked)", path.display())))
+}
+
+/// Waits that long, or until the other end of the socket is closed.
+fn has_hung_up_within(socket: Option<BorrowedFd<'_>>, time: Duration) -> io::Result<bool> {
+    let mut events: Vec<_> = socket.into_iter().map(|socket| PollFd::new(socket, PollFlags::empty())).collect();
+    match poll(&mut events, PollTimeout::try_from(time).map_err(io::Error::other)?) {
+        Ok(_count) => Ok(events.iter().any(|event| event.revents().is_some_and(|found| !found.is_empty()))),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// What is mounted from here on is seen by this process and its sandboxes alone, and goes with them.

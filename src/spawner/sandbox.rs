@@ -172,14 +172,16 @@ impl Sandbox {
         match self.phase {
             Phase::Preparing | Phase::Setup => (now >= self.requested() + SETUP_TIME).then_some(Cause::Setup),
             Phase::Running { since, look, memory_event } => {
-                if now.duration_since(since) >= self.wall() {
-                    return Some(Cause::WallTime);
-                }
-                if now < look {
+                let out_of_time = now.duration_since(since) >= self.wall();
+                if now < look && !out_of_time {
                     return None;
                 }
+                // First: whoever looks late finds both, and the kernel killed before.
                 if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > 0) {
                     return Some(Cause::Memory);
+                }
+                if out_of_time {
+                    return Some(Cause::WallTime);
                 }
                 let used = match self.group.cpu_time_us() {
                     Ok(used) if used >= self.cpu_limit() => return Some(Cause::CpuTime),

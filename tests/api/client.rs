@@ -41,8 +41,13 @@ fn limits(scale: u32) -> Limits {
     }
 }
 
-/// An API on this core.
+/// An API on this core that waits half a second for a whole request.
 pub(crate) fn state(core: FakeCore) -> ApiState {
+    state_with(core, Duration::from_millis(500))
+}
+
+/// An API on this core.
+pub(crate) fn state_with(core: FakeCore, request_time: Duration) -> ApiState {
     ApiState {
         core: Arc::new(core),
         clock: Arc::new(StoppedClock),
@@ -50,7 +55,7 @@ pub(crate) fn state(core: FakeCore) -> ApiState {
         policy: Policy { default: limits(1), ceiling: limits(4) },
         settings: Settings {
             max_request_size: BODY_AT_MOST,
-            request_time: Duration::from_millis(500),
+            request_time,
             queue_time: Duration::from_secs(100),
             network_access: false,
         },

@@ -8,11 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::client::{BODY_AT_MOST, state};
+use crate::client::{BODY_AT_MOST, state_with};
 use crate::core::FakeCore;
 
 const BOUNDS: ConnectionBounds =
     ConnectionBounds { connections: 2, header_time: Duration::from_millis(300), drain_time: Duration::from_secs(5) };
+
+/// What is too much must have come whole by then, to be answered.
+const REQUEST_TIME: Duration = Duration::from_mins(1);
 
 struct Server {
     address: SocketAddr,
@@ -24,7 +27,7 @@ async fn server() -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let endpoint = kiln::api::endpoint(state(FakeCore::default()));
+    let endpoint = kiln::api::endpoint(state_with(FakeCore::default(), REQUEST_TIME));
     let stopping = async move { stopped.await.unwrap_or_default() };
     let task = tokio::spawn(serve(listener, endpoint, BOUNDS, stopping));
     Server { address, stop, task }

@@ -6,6 +6,7 @@ import sys
 from playwright.sync_api import expect, sync_playwright
 
 SECONDS = 1000
+expect.set_options(timeout=60 * SECONDS)
 
 
 class Page:

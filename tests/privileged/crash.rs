@@ -2,15 +2,17 @@
 //! "When something is killed").
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use walkdir::WalkDir;
 
-use crate::harness::{Daemon, assert_ended_by, bash, data_directory, printed, seconds, until};
+use crate::harness::{Daemon, assert_ended_by, bash, data_directory, printed, seconds, serve, until, until_equal};
 use crate::held::{Held, new_mark, program};
 use crate::host;
 
@@ -68,8 +70,9 @@ impl Traces {
     #[track_caller]
     pub(crate) fn assert_gone(&self) {
         until(seconds(30), "every process ends", || self.processes.iter().all(|p| !host::is_alive(*p)).then_some(()));
-        let left = namespaces(host::processes()).intersection(&self.namespaces).count();
-        assert_eq!(left, 0, "somebody is left in a namespace of theirs");
+        // Who was begun after the list of processes was made ends with them, a little later.
+        let left = || namespaces(host::processes()).intersection(&self.namespaces).count();
+        until_equal(seconds(30), &0, left);
     }
 }
 
@@ -337,4 +340,24 @@ fn two_daemons_do_not_disturb_each_other() {
     assert!(!host::cgroups_of(other.instance()).is_empty(), "its cgroups are there");
     assert_eq!(printed(&theirs.release()), "undisturbed\n");
     assert_eq!(other.log().matches(" ERROR ").count(), 0);
+}
+
+/// It would take the turn of the spawner that the next server starts.
+#[test]
+fn a_spawner_that_waits_for_an_earlier_one_ends_with_its_server() {
+    let data = data_directory();
+    let instance = Daemon::start_on(data.path(), &[]).instance().to_owned();
+    let lock = fs::File::open(format!("/run/kiln/instance-{instance}.lock")).unwrap();
+    until(seconds(30), "the first has ended", || lock.try_lock().ok());
+    let mut server = serve(data.path(), &[]).spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let word = |line: String| line.split_once("spawner=")?.1.split_whitespace().next().map(str::to_owned);
+    let spawner = lines.find_map(word).unwrap().parse().unwrap();
+    assert!(host::is_alive(spawner));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    // Sooner than it would give up: 25 s.
+    until(Duration::from_secs(15), "the spawner ends", || (!host::is_alive(spawner)).then_some(()));
+    drop(lock);
+    assert_eq!(printed(&Daemon::start_on(data.path(), &[]).execute(&bash("echo served"))), "served\n");
 }

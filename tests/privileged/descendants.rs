@@ -77,7 +77,7 @@ fn a_limit_ends_the_descendants_too() {
     let daemon = shared();
     let mark = held::new_mark();
     let program = held::program(&mark, &format!("{DAEMON}{IGNORE_EVERYTHING}daemon(ignore)\ndaemon(pause)\n"), "");
-    let path = daemon.submit(&with(program, json!({"timeout": timeout(4)})));
+    let path = daemon.submit(&with(program, json!({"timeout": timeout(10)})));
     until(seconds(30), "three processes", || (host::processes_with(&mark).len() == 3).then_some(()));
     let job = daemon.wait_for_status(&path, "timeout");
     assert_ended_by(&job, "wall_time_limit", "timeout");

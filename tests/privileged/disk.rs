@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Daemon, assert_ended_by, bash, data_directory, printed, python, seconds, serve, timeout, until, with,
+    Daemon, assert_ended_by, bash, data_directory, printed, python, seconds, serve, timeout, until, until_equal, with,
 };
 use crate::held::Held;
 use crate::host;
@@ -134,7 +134,7 @@ fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
         // Their end cannot be recorded, so that it is not shown as if it were.
         let answer = http::ask(daemon.address(), &format!("DELETE {running}"), None, seconds(60)).unwrap();
         assert_eq!(answer.status, 500, "{:#}", answer.body);
-        assert_eq!(daemon.log().matches("store: nothing more is written").count(), 1, "{}", daemon.log());
+        until_equal(seconds(30), &1, || daemon.log().matches("store: nothing more is written").count());
         stop_with_failed_store(&mut daemon);
         fs::remove_file(filling).unwrap();
         let again = Daemon::start_on(data.path(), &[]);
@@ -208,9 +208,8 @@ fn output_that_finds_no_room_ends_its_job_and_no_other() {
         assert_eq!(removed.unwrap().0, 204);
         assert_eq!(printed(&daemon.execute(&bash("echo works"))), "works\n");
         assert_eq!(printed(&quiet.release()), "undisturbed\n");
-        let log = daemon.log();
-        assert!(log.contains("output cannot be kept"), "{log}");
-        let mut daemon = daemon;
+        until(seconds(30), "the log says it", || daemon.log().contains("output cannot be kept").then_some(()));
+        let (log, mut daemon) = (daemon.log(), daemon);
         Daemon::signal(daemon.server(), Signal::SIGTERM);
         assert_eq!(daemon.wait().code(), Some(0), "{log}");
         daemon.assert_gone();

@@ -150,7 +150,8 @@ impl Daemon {
     fn begin(data: &Path, own_data: Option<tempfile::TempDir>, settings: &[(&str, &str)]) -> Self {
         let mut child = serve(data, settings).spawn().unwrap();
         let log = Log::collect(BufReader::new(child.stderr.take().unwrap()));
-        let ready = until(seconds(30), "the daemon is ready", || {
+        // It may wait for the spawner of one that was killed.
+        let ready = until(seconds(60), "the daemon is ready", || {
             let ended = child.try_wait().unwrap();
             assert_eq!(ended, None, "{}", log.text());
             log.word("ready address=")
@@ -195,6 +196,21 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Answer {
         http::ask(self.address, &format!("GET {path}"), None, seconds(60)).unwrap()
+    }
+
+    /// Cancels a job. Where its end takes long, the answer is 202, without it.
+    #[track_caller]
+    pub(crate) fn cancel(&self, path: &str) -> Value {
+        let answer = http::ask(self.address, &format!("DELETE {path}"), None, seconds(60)).unwrap();
+        let job = match answer.status {
+            200 => answer.body,
+            status => {
+                assert_eq!(status, 202, "{:#}", answer.body);
+                self.wait_for_status(path, "cancelled")
+            }
+        };
+        assert_ended_by(&job, "cancelled", "cancelled");
+        job
     }
 
     /// Asks for the end or the removal of something; the status of the answer.

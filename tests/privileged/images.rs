@@ -188,7 +188,7 @@ fn an_image_that_is_half_there_is_not_offered() {
     let answer = daemon.post(&run_in("tools:1", &["/bin/true"]));
     assert_eq!((answer.status, &answer.body["error"]["details"][0]["field"]), (400, &json!("image")));
     assert_eq!(daemon.get("/v1/images").body["total"], 0);
-    assert!(daemon.log().contains("left out of the images"));
+    until(seconds(30), "the log names it", || daemon.log().contains("left out of the images").then_some(()));
     assert_eq!(daemon.execute(&in_bash("exit 0"))["image"], "host");
 }
 

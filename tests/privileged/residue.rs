@@ -13,7 +13,7 @@ use crate::host;
 use crate::http;
 
 /// More than may run at once, so that some wait. No divisor of the number of endings: each meets all of them.
-const CLIENTS: usize = 7;
+const CLIENTS: usize = 8;
 const SETTINGS: &[(&str, &str)] = &[("KILN_API_JOB_MAX_CONCURRENT", "5"), ("KILN_SANDBOX_READY", "0")];
 const JOBS: usize = 1000;
 
@@ -90,7 +90,7 @@ impl Ending {
                 };
                 assert_ended_by(&daemon.execute(request), reason, status);
             }
-            Self::Cancelled => cancel(daemon, &daemon.submit(&command(&["sleep", "1000"]))),
+            Self::Cancelled => drop(daemon.cancel(&daemon.submit(&command(&["sleep", "1000"])))),
             Self::CancelledRunning => {
                 let path = daemon.submit(&bash("echo begun; sleep 1000"));
                 let output = format!("GET {path}/output");
@@ -98,7 +98,7 @@ impl Ending {
                     let read = http::text(daemon.address(), &output, seconds(60)).unwrap();
                     (read.1 == "begun\n").then_some(())
                 });
-                cancel(daemon, &path);
+                daemon.cancel(&path);
             }
             Self::HalfARequest => {
                 go_away(daemon, 1000);
@@ -112,14 +112,6 @@ impl Ending {
         }
         1
     }
-}
-
-/// The answer comes within two seconds, when a job on a busy host may still be about to end.
-#[track_caller]
-fn cancel(daemon: &Daemon, path: &str) {
-    let answer = http::ask(daemon.address(), &format!("DELETE {path}"), None, seconds(60)).unwrap();
-    assert_eq!(answer.status, 200, "{:#}", answer.body);
-    assert_ended_by(&daemon.wait_for_status(path, "cancelled"), "cancelled", "cancelled");
 }
 
 /// Sends a request that lacks so many bytes, and closes the connection.

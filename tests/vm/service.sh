@@ -25,7 +25,8 @@ export DEBIAN_FRONTEND=noninteractive
 
 property() { systemctl show -P "$1" "$2"; }
 main_pid() { property MainPID "$1"; }
-is_ready() { curl -fsS -o /dev/null --max-time 5 "$base/readyz" 2>/dev/null; }
+# is_ready [SECONDS]
+is_ready() { curl -fsS -o /dev/null --max-time "${1:-5}" "$base/readyz" 2>/dev/null; }
 is_active() { systemctl --quiet is-active "$1"; }
 show_log() { journalctl --no-pager -o short-monotonic -n 80 -u kiln.service -u kiln-spawner.service -u init.scope; }
 
@@ -152,7 +153,7 @@ PY
 }
 
 test_installation() {
-  if ! check "apt-get installs the package" installs /share/kiln.deb || ! is_ready; then
+  if ! check "apt-get installs the package" installs /share/kiln.deb || ! is_ready 60; then
     fail "the service is ready when the installation returns" "$(systemctl status "${units[@]}" 2>&1)" "$(show_log)"
     return 1
   fi
@@ -282,7 +283,7 @@ short_watchdog() {
   local of
   for of in kiln kiln-spawner; do
     mkdir -p "/run/systemd/system/$of.service.d"
-    printf '[Service]\nWatchdogSec=6s\n' >"/run/systemd/system/$of.service.d/watchdog.conf"
+    printf '[Service]\nWatchdogSec=15s\n' >"/run/systemd/system/$of.service.d/watchdog.conf"
   done
   systemctl daemon-reload && systemctl restart kiln.service && within 6 is_ready
 }
@@ -310,7 +311,7 @@ test_blows() {
 # --- upgrade, boot, removal
 
 is_version() { [ "$(dpkg-query -W -f='${Version}' kiln)" = "$1" ]; }
-still_says() { [ "$(state_of "$1" '.status + " " + .stdout')" = $'completed 42' ] || state_of "$1" .; }
+still_says() { [ "$(state_of "$1" '.status + " " + .stdout')" = $'completed 42' ] || { state_of "$1" .; return 1; }; }
 
 test_upgrade() {
   local server id

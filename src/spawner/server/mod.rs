@@ -55,7 +55,7 @@ const REST: Duration = Duration::from_secs(1);
 const HELPERS_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long all sandboxes may take to end when the server is gone.
-const FAREWELL: Duration = Duration::from_secs(20);
+pub(super) const FAREWELL: Duration = Duration::from_secs(20);
 
 /// The spawner at work.
 #[derive(Debug)]

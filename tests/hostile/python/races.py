@@ -6,6 +6,7 @@ from attempt import call
 
 bait, folder = sys.argv[1], os.path.dirname(sys.argv[1])
 NAMES = ["main.py", "main.sh", "stdout", "stderr", "output", "program", "result.json", "core", "a/b"]
+print("begun", flush=True)
 os.makedirs("a", exist_ok=True)
 for number, name in enumerate(NAMES):
     for target in (bait, folder, "/", "/etc/passwd", "/proc/self/fd/1", "/proc/1/root", "."):
@@ -15,7 +16,6 @@ for number, name in enumerate(NAMES):
         open(name, "w").close()
 for place in ("/tmp", "/dev/shm"):
     os.symlink(bait, place + "/x")
-print("begun", flush=True)
 while True:
     for number, name in enumerate(NAMES):
         call(316, -100, name, -100, f"link{number}", 2)  # renameat2, RENAME_EXCHANGE

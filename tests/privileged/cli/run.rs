@@ -42,8 +42,8 @@ impl Running {
     }
 }
 
-/// The job that was made last.
-fn last_job(local: &Local, mark: &str) -> Value {
+/// The ended job that printed the mark.
+fn marked_job(local: &Local, mark: &str) -> Option<Value> {
     let jobs = local.json(&["jobs", "--limit", "1000", "--json"]);
     let job = jobs["jobs"]
         .as_array()
@@ -51,7 +51,7 @@ fn last_job(local: &Local, mark: &str) -> Value {
         .iter()
         .map(|job| local.json(&["job", "--json", job["job_id"].as_str().unwrap()]));
     let mut job = job.filter(|job| job["stdout"].as_str().is_some_and(|text| text.contains(mark)));
-    job.next().unwrap()
+    job.next()
 }
 
 #[test]
@@ -166,7 +166,8 @@ fn a_reader_that_goes_away_ends_the_job_without_a_word() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(ended(&mut child), Some(141));
     assert_eq!(io::read_to_string(child.stderr.take().unwrap()).unwrap(), "");
-    assert_eq!(last_job(&local, &mark)["status"], "cancelled");
+    let job = until(seconds(60), "its job has ended", || marked_job(&local, &mark));
+    assert_eq!(job["status"], "cancelled");
 }
 
 #[test]

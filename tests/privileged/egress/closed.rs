@@ -136,8 +136,7 @@ for address in ('{v4}', '{v6}'):
         );
         assert_eq!(printed(&daemon.execute(&networked(&spoken))), "EHOSTUNREACH\nEACCES\n");
         assert_eq!(daemon.get(&path).body["status"], "running");
-        assert_eq!(daemon.delete(&path), 200);
-        assert_eq!(daemon.wait_for_status(&path, "cancelled")["stdout"], format!("{v4} {v6}\n"));
+        assert_eq!(daemon.cancel(&path)["stdout"], format!("{v4} {v6}\n"));
     });
 }
 
@@ -336,14 +335,10 @@ fn what_was_begun_while_there_were_no_rules_ends_with_them() {
 plug = socket.create_connection(('10.213.128.1', 7777), 60)
 print(plug.recv(100), flush=True)
 try:
-    plug.settimeout(2)
-    try:
-        plug.recv(100)
-    except TimeoutError:
-        pass
-    plug.settimeout(60)
-    plug.send(b'still here')
-    print(plug.recv(100))
+    for _ in range(1200):
+        plug.send(b'still here')
+        time.sleep(0.1)
+    print('it goes on')
 except ConnectionError as error:
     print(type(error).__name__)
 ";
@@ -357,8 +352,6 @@ except ConnectionError as error:
         Daemon::signal(keeper, Signal::SIGCONT);
         let table = format!("kiln-{}", daemon.instance());
         until(seconds(60), "the rules are there", || run("nft list tables").contains(&table).then_some(()));
-        // Whether the host is heard or not, the job is no more.
-        from_job.write_all(b"go on").unwrap();
         let ended = until(seconds(120), "it has ended", || {
             let job = daemon.get(&path).body;
             (job["status"] != "running").then_some(job)

@@ -3,17 +3,18 @@
 //! Whenever it was, the name means the old image or the new one, whole, and what is left over is removed by gc.
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::{archive, content, image, import, printed, saved};
-use crate::harness::{data_directory, seconds, until_equal};
+use crate::harness::{data_directory, seconds, until, until_equal};
+use crate::host;
 
 /// Calls that change the store, or make a change last.
 const CHANGES: &[i64] = &[
@@ -41,17 +42,25 @@ enum End {
 }
 
 /// Lets an import of this archive run until its `count`th change, and kills it there.
+#[expect(clippy::disallowed_methods, reason = "the program under test is started here")]
 fn import_until(data: &Path, archive: &[u8], count: usize) -> End {
-    let mut child = image(data, &["import", "-", "--name", "tool"])
+    let import = image(data, &["import", "-", "--name", "tool"]);
+    // It stands still until it is traced.
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "kill -STOP $$; exec \"$0\" \"$@\""])
+        .arg(import.get_program())
+        .args(import.get_args())
+        .env_clear()
+        .envs(import.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let pid = Pid::from_raw(child.id().try_into().unwrap());
-    // It waits for its archive, at the latest.
+    until(seconds(30), "it stands still", || (host::state(child.id()) == Some('T')).then_some(()));
     ptrace::seize(pid, Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL).unwrap();
-    ptrace::interrupt(pid).unwrap();
+    kill(pid, Signal::SIGCONT).unwrap();
     // The archive is smaller than a pipe.
     child.stdin.take().unwrap().write_all(archive).unwrap();
     let end = follow(pid, count);
@@ -71,7 +80,7 @@ fn follow(pid: Pid, count: usize) -> End {
                     changes += 1;
                 }
                 if changes == count {
-                    nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+                    kill(pid, Signal::SIGKILL).unwrap();
                     assert!(matches!(waitpid(pid, None).unwrap(), WaitStatus::Signaled(_, Signal::SIGKILL, _)));
                     return End::Killed;
                 }
