@@ -95,8 +95,12 @@ fn tried_with(dir: &Path, max_concurrent: usize, max_queued: usize, clock: Arc<d
 
 impl Tried {
     async fn submit(&self, code: &str) -> Result<JobId, SubmitError> {
-        let mut request = request();
-        request.work = Work::Source { language: String::from("bash"), code: String::from(code) };
+        self.submit_in(UsedImage::Host, code).await
+    }
+
+    async fn submit_in(&self, image: UsedImage, code: &str) -> Result<JobId, SubmitError> {
+        let work = Work::Source { language: String::from("bash"), code: String::from(code) };
+        let request = Request { image, work, ..request() };
         self.queue.submit(&Principal::unauthenticated_admin(), request, None).await.map(|submitted| submitted.id)
     }
 
@@ -185,6 +189,22 @@ async fn a_waiting_job_is_cancelled_at_once_and_a_running_one_ends() {
     let again = tried.cancel(running).await;
     assert_eq!(again, Err(CancelError::Over(Status::Cancelled)));
     assert_eq!(tried.cancel(JobId::new()).await, Err(CancelError::Unknown));
+}
+
+/// The end of a job is shown as soon as it is recorded; the job is forgotten when that is durable.
+#[tokio::test]
+async fn an_image_is_in_use_until_its_jobs_are_shown_as_ended() {
+    let dir = TempDir::new().unwrap();
+    let tried = tried(dir.path(), 1, 1);
+    let (one, other) = (Digest([1; 32]), Digest([2; 32]));
+    let id = tried.submit_in(UsedImage::Stored { name: String::from("tools"), digest: one }, "hang").await.unwrap();
+    tried.running(id).await;
+    assert!(tried.queue.has_use_for(one).unwrap() && !tried.queue.has_use_for(other).unwrap());
+    let live = Arc::clone(&tried.queue.ledger().live[&id]);
+    tried.cancel(id).await.unwrap();
+    tried.ended(id).await;
+    tried.queue.ledger().live.insert(id, live);
+    assert!(!tried.queue.has_use_for(one).unwrap(), "not durable yet, but shown");
 }
 
 #[tokio::test]
