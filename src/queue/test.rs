@@ -100,7 +100,7 @@ impl Tried {
 
     async fn submit_in(&self, image: UsedImage, code: &str) -> Result<JobId, SubmitError> {
         let work = Work::Source { language: String::from("bash"), code: String::from(code) };
-        let request = Request { image, work, ..request() };
+        let request = Request { work, image, ..request() };
         self.queue.submit(&Principal::unauthenticated_admin(), request, None).await.map(|submitted| submitted.id)
     }
 
