@@ -37,6 +37,7 @@ deps:
 build:
 	packaging/deps.sh build
 	$(CARGO) build --release --locked --bins
+	packaging/generate.sh
 
 install:
 	packaging/install.sh

@@ -25,4 +25,5 @@ install_tool() {
 }
 
 [ -x "$tool/bin/cargo-deb" ] || install_tool
+packaging/generate.sh
 "$tool/bin/cargo-deb" --no-build --locked --quiet ${1:+--deb-version "$1"}

@@ -13,7 +13,9 @@ umask 022
 prefix=${PREFIX:-/usr/local}
 root=${DESTDIR:-}
 built=${CARGO_TARGET_DIR:-target}/release
+generated=$built/generated
 units=$prefix/lib/systemd/system
+manual=$prefix/share/man/man1
 
 # file MODE SOURCE TARGET; the units say where the programs are.
 file() {
@@ -22,6 +24,10 @@ file() {
     *.service) sed -i "s|^ExecStart=/usr/bin/|ExecStart=$prefix/bin/|" "$root$3" ;;
   esac
 }
+
+# zsh looks for what packages bring and for what the operator brings in different folders.
+zsh=$prefix/share/zsh/site-functions
+[ "$prefix" != /usr ] || zsh=/usr/share/zsh/vendor-completions
 
 each() {
   "$1" 755 "$built/kiln" "$prefix/bin/kiln"
@@ -32,6 +38,10 @@ each() {
   done
   "$1" 644 systemd/kiln.sysusers "$prefix/lib/sysusers.d/kiln.conf"
   "$1" 644 systemd/kiln.tmpfiles "$prefix/lib/tmpfiles.d/kiln.conf"
+  "$1" 644 "$generated/kiln-spawner.8.gz" "$prefix/share/man/man8/kiln-spawner.8.gz"
+  "$1" 644 "$generated/kiln.bash" "$prefix/share/bash-completion/completions/kiln"
+  "$1" 644 "$generated/kiln.zsh" "$zsh/_kiln"
+  "$1" 644 "$generated/kiln.fish" "$prefix/share/fish/vendor_completions.d/kiln.fish"
 }
 
 forget() { rm -f "$root$3"; }
@@ -42,7 +52,11 @@ case ${1:-install} in
       echo "install: $built has no release build: run \`make build\` first" >&2
       exit 1
     }
+    packaging/generate.sh
     each file
+    for page in "$generated"/*.1.gz; do
+      file 644 "$page" "$manual/${page##*/}"
+    done
     [ -e "$root/etc/kiln/kiln.yaml" ] || file 644 packaging/kiln.yaml /etc/kiln/kiln.yaml
     [ -n "$root" ] || cat <<'TEXT'
 installed. As root:
@@ -52,6 +66,7 @@ TEXT
     ;;
   uninstall)
     each forget
+    rm -f "$root$manual"/kiln.1.gz "$root$manual"/kiln-*.1.gz
     echo "left in place: $root/etc/kiln, $root/var/lib/kiln and the user kiln"
     ;;
   *)

@@ -14,6 +14,7 @@ mod image;
 mod interrupt;
 mod job;
 mod jobs;
+mod manual;
 mod remote;
 mod run;
 mod serve;
@@ -24,6 +25,7 @@ mod verify;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -89,6 +91,8 @@ enum Command {
     Openapi,
     /// Print a script that lets a shell complete this command line
     Completions { shell: Shell },
+    /// Write the manual pages into a folder
+    Manual { folder: PathBuf },
 }
 
 /// Reads the arguments and the environment, and runs.
@@ -123,6 +127,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings)
         Command::Config(command) => config::run(command, surroundings),
         Command::Openapi => printed(&format!("{}\n", crate::api::document())),
         Command::Completions { shell } => completions::run(shell, command()),
+        Command::Manual { folder } => manual::run(&folder, command()),
     }
 }
 
@@ -133,8 +138,6 @@ fn command() -> clap::Command {
 
 #[cfg(test)]
 mod test {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn code(args: &[&str], environment: &[(&str, &str)]) -> u8 {
