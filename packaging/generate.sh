@@ -7,7 +7,9 @@ cd "$(dirname "$0")/.."
 
 built=${CARGO_TARGET_DIR:-target}/release
 generated=$built/generated
-[ ! "$generated/done" -nt "$built/kiln" ] || exit 0
+if [ "$generated/done" -nt "$built/kiln" ] && [ "$generated/done" -nt packaging/kiln-spawner.8 ]; then
+  exit 0
+fi
 rm -rf "$generated"
 mkdir "$generated"
 "$built/kiln" manual "$generated"

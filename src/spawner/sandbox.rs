@@ -177,7 +177,7 @@ impl Sandbox {
                     return None;
                 }
                 // First: whoever looks late finds both, and the kernel killed before.
-                if memory_event && self.group.oom_kills().is_ok_and(|kills| kills > 0) {
+                if (memory_event || out_of_time) && self.group.oom_kills().is_ok_and(|kills| kills > 0) {
                     return Some(Cause::Memory);
                 }
                 if out_of_time {

@@ -1,8 +1,14 @@
 //! Every limit, and how a job that goes for it ends (contract rules 5 and 6): what ended it, what
 //! else was hit, what the limit was and what was observed.
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{assert_ended_by, assert_limits_hit, bash, command, execute, printed, python, timeout, with};
+use crate::harness::{
+    Daemon, assert_ended_by, assert_limits_hit, bash, command, execute, printed, python, seconds, timeout, until, with,
+};
+use crate::host;
 
 const MIB: u64 = 1 << 20;
 
@@ -220,4 +226,28 @@ except OSError as error:
     print(errno.errorcode[error.errno], len(kept) + 3)
 ";
     assert_eq!(printed(&execute(&with(python(code), json!({"limits": {"open_files": 32}})))), "EMFILE 32\n");
+}
+
+/// It looks at the time when it wakes, and at what ended meanwhile: more of it than one look took in, once.
+#[test]
+fn a_spawner_that_stood_still_blames_no_job_for_it() {
+    let daemon = Daemon::start(&[("KILN_API_JOB_MAX_CONCURRENT", "80"), ("KILN_SANDBOX_READY", "0")]);
+    let (length, wall) = (1 + timeout(1), 2 + 2 * timeout(1));
+    let mark = format!("0{length}.{}", std::process::id());
+    let request = with(command(&["sleep", &mark]), json!({"timeout": wall}));
+    let paths: Vec<String> = (0..80).map(|_| daemon.submit(&request)).collect();
+    let is_no_more = |path: &String, status: &str| {
+        let job = daemon.get(path).body;
+        (job["status"] != status).then_some(job)
+    };
+    for path in &paths {
+        until(seconds(60), "it has begun", || is_no_more(path, "pending"));
+    }
+    Daemon::signal(daemon.spawner(), Signal::SIGSTOP);
+    until(seconds(60), "all programs have ended", || host::processes_with(&mark).is_empty().then_some(()));
+    std::thread::sleep(Duration::from_secs(wall));
+    Daemon::signal(daemon.spawner(), Signal::SIGCONT);
+    for path in &paths {
+        assert_ended_by(&until(seconds(60), "it has ended", || is_no_more(path, "running")), "exited", "completed");
+    }
 }

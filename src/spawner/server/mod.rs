@@ -42,8 +42,9 @@ const SIGNAL: u64 = 5;
 const KEEPER: u64 = 6;
 const KINDS: u64 = 8;
 
-/// Events that are taken at once.
-const EVENTS: usize = 64;
+/// Events that are taken at once: all that there can be, of the channel, the process and the memory of each sandbox and
+/// of what is the spawner's own. A limit is looked at when nothing is left unread that came before.
+const EVENTS: usize = 3 * 768 + 16;
 
 /// Requests that are taken before the sandboxes are looked at again.
 const REQUESTS_AT_ONCE: usize = 32;
@@ -62,6 +63,7 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(20);
 pub(super) struct Server {
     host: Host,
     epoll: Epoll,
+    events: Vec<EpollEvent>,
     timer: TimerFd,
     /// SIGTERM: somebody wants the spawner to end although its server lives.
     signals: SignalFd,
@@ -85,8 +87,8 @@ impl Server {
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNAL))?;
         let (sandboxes, trees, stock) = (Vec::new(), Vec::new(), Stock::new());
-        let egress = Egress::Off;
-        Ok(Self { host, epoll, timer, signals, life, connection, sandboxes, trees, stock, egress, rest: None })
+        let (events, egress) = (vec![EpollEvent::empty(); EVENTS], Egress::Off);
+        Ok(Self { host, epoll, events, timer, signals, life, connection, sandboxes, trees, stock, egress, rest: None })
     }
 
     /// Serves until the connection ends, then ends every sandbox and removes what this instance has.
@@ -107,12 +109,17 @@ impl Server {
         self.set_timer()?;
         let wants = self.may_prepare(instant());
         let timeout = if wants { EpollTimeout::ZERO } else { EpollTimeout::NONE };
-        let mut events = [EpollEvent::empty(); EVENTS];
-        let count = match self.epoll.wait(&mut events, timeout) {
-            Err(Errno::EINTR) => 0,
+        let mut events = std::mem::take(&mut self.events);
+        let waited = self.epoll.wait(&mut events, timeout);
+        let now = instant();
+        let count = match waited {
+            // SIGSTOP and SIGCONT. What came meanwhile is seen first, and only then whose time is over.
+            Err(Errno::EINTR) => {
+                self.events = events;
+                return Ok(());
+            }
             other => other.map_err(io::Error::from)?,
         };
-        let now = instant();
         if count == 0 && wants {
             self.prepare_one(now);
         }
@@ -130,6 +137,7 @@ impl Server {
                 _ => {}
             }
         }
+        self.events = events;
         self.host.disposal.reap();
         self.life.turn(now);
         self.look_at_limits(now)?;
